@@ -1,0 +1,153 @@
+"""The servers that are compared: how each is launched, and what is asked of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import wire
+
+BENCH = Path(__file__).resolve().parents[1]
+APPS = BENCH / "peers"
+VENVS = BENCH / ".venvs"
+MODELPORT = BENCH.parent / ".venv" / "bin" / "modelport"
+BATCH = 32
+PORTS_EACH = 3
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a server is told: its first port of three, the model, its own folder, and whether to batch."""
+
+    port: int
+    model: Path
+    folder: Path
+    batched: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same, as the apps in peers/ read it."""
+        return {"PORT": str(self.port), "MODEL": str(self.model), "BATCH": str(int(self.batched))}
+
+
+@dataclass(frozen=True)
+class Client:
+    """One way to ask a peer: a format for one row, and a format for many."""
+
+    label: str
+    one: wire.Wire
+    many: wire.Wire
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One program. `imports` are the model's own, as far as this server loads them too."""
+
+    name: str
+    python: Path
+    command: Callable[[Launch], list[str]]
+    clients: tuple[Client, ...]
+    imports: str = "numpy, pandas, sklearn.linear_model, pickle"
+    batches: bool = True
+    default: bool = True
+    ours: bool = False
+
+
+def venv(name: str) -> Path:
+    """Where a peer's own interpreter is."""
+    return VENVS / name / "bin" / "python"
+
+
+def litserve(launch: Launch) -> list[str]:
+    """LitServe's script."""
+    return [str(venv("litserve")), str(APPS / "litserve" / "app.py")]
+
+
+def kserve(launch: Launch) -> list[str]:
+    """KServe's script."""
+    return [str(venv("kserve")), str(APPS / "kserve" / "app.py")]
+
+
+def mlserver(launch: Launch, workers: int = 0) -> list[str]:
+    """MLServer on a folder of settings. No worker process is its quicker setting here."""
+    batching = {"max_batch_size": BATCH, "max_batch_time": 0.002} if launch.batched else {}
+    settings = {
+        "host": "127.0.0.1",
+        "http_port": launch.port,
+        "grpc_port": launch.port + 1,
+        "metrics_port": launch.port + 2,
+        "parallel_workers": workers,
+        "debug": False,
+    }
+    model = {"name": "lin", "implementation": "runtime.Linear", **batching}
+    (launch.folder / "settings.json").write_text(json.dumps(settings))
+    (launch.folder / "model-settings.json").write_text(json.dumps(model))
+    shutil.copy(APPS / "mlserver" / "runtime.py", launch.folder)
+    return [str(venv("mlserver").with_name("mlserver")), "start", str(launch.folder)]
+
+
+def modelport(launch: Launch) -> list[str]:
+    """Modelport on a Dataiku service folder with one endpoint and one worker."""
+    example = wire.features([round(0.1 * (n + 1), 1) for n in range(len(wire.COLUMNS))])
+    endpoint = {
+        "id": endpoint_name(launch.batched),
+        "type": "CUSTOM_PREDICTION",
+        "predictionType": "REGRESSION",
+        "code": "predictor.py",
+        "folder": "model",
+        "pool": {"floor": 1, "ceil": 1, "cruise": 1, "queue": 256, "timeout": 10000},
+        "testQueries": [{"q": example}],
+        **({"batching": {"maxRequests": BATCH}} if launch.batched else {}),
+    }
+    service = {"serviceId": "bench", "generation": "v1", "authMethod": "PUBLIC", "endpoints": [endpoint]}
+    (launch.folder / "service.json").write_text(json.dumps(service, indent=1))
+    (launch.folder / "model").mkdir(exist_ok=True)
+    shutil.copy(launch.model, launch.folder / "model" / "model.pkl")
+    shutil.copy(APPS / "modelport" / "predictor.py", launch.folder)
+    return [str(MODELPORT), "serve", str(launch.folder), "--port", str(launch.port), "--no-access-log"]
+
+
+def endpoint_name(batched: bool) -> str:
+    """Name Modelport's endpoint: the plain or the batching one."""
+    return "linb" if batched else "lin"
+
+
+PEERS = (
+    Peer(
+        "modelport",
+        MODELPORT.with_name("python"),
+        modelport,
+        (
+            Client("modelport-oip", wire.OIP, wire.OIP),
+            Client("modelport-dataiku", wire.DATAIKU, wire.DATAIKU_MULTI),
+        ),
+        ours=True,
+    ),
+    Peer(
+        "litserve",
+        venv("litserve"),
+        litserve,
+        (Client("litserve", wire.LITSERVE, wire.LITSERVE),),
+        imports="numpy, sklearn.linear_model, pickle",
+    ),
+    Peer("mlserver", venv("mlserver"), mlserver, (Client("mlserver", wire.OIP_LIN, wire.OIP_LIN),)),
+    Peer(
+        "mlserver-pool",
+        venv("mlserver"),
+        lambda launch: mlserver(launch, workers=1),
+        (Client("mlserver-pool", wire.OIP_LIN, wire.OIP_LIN),),
+        default=False,
+    ),
+    Peer("kserve", venv("kserve"), kserve, (Client("kserve", wire.KSERVE, wire.KSERVE),), batches=False),
+)
+
+
+def clean_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """The one environment of every measured process: nothing of the caller's but what a process needs."""
+    keep = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ}
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**keep, "PYTHONUNBUFFERED": "1", **one_thread, **(extra or {})}

@@ -1,0 +1,1 @@
+"""How code written for each platform is found, loaded and called."""

@@ -1,0 +1,1 @@
+"""Dataiku API node: Python prediction and Python function endpoints."""

@@ -1,0 +1,42 @@
+"""The DataFrame that a predictor gets."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Tuple
+
+from modelport.core.payload import Table
+
+
+class Frames:
+    """Builds frames; the column index of each set of names is made once."""
+
+    def __init__(self) -> None:
+        import numpy
+        import pandas
+
+        self._numpy = numpy
+        self._pandas = pandas
+        self._indexes: Dict[Tuple[Any, ...], Any] = {}
+
+    def build(self, table: Table) -> Any:
+        """One row a row, columns as named, no coercion: what ``pandas.DataFrame`` makes of the values."""
+        index = self._indexes.get(table.names)
+        if index is None:
+            if len(self._indexes) > 256:
+                self._indexes.clear()
+            index = self._indexes[table.names] = self._pandas.Index(table.names)
+        if table.block is not None:
+            block = self._numpy.frombuffer(table.block.data, dtype=self._dtype(table.block.data))
+            return self._pandas.DataFrame(block.reshape(table.block.shape).copy(), columns=index)
+        if not table.names:
+            return self._pandas.DataFrame(index=range(len(table)))
+        frame = self._pandas.DataFrame(dict(enumerate(map(self._column, table.columns))))
+        frame.columns = index
+        return frame
+
+    def _column(self, column: Any) -> Any:
+        return column if isinstance(column, list) else self._numpy.array(column)
+
+    def _dtype(self, data: Any) -> Any:
+        code = getattr(data, "typecode", None) or memoryview(data).format
+        return self._numpy.dtype(code)

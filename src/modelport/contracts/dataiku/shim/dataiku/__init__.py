@@ -1,0 +1,21 @@
+"""Stand-in for the vendor's package on an API node: the names that predictors and functions import."""
+
+from dataiku import apinode
+from dataiku.apinode.predict import predictor as predictor
+
+
+def __getattr__(name):
+    if name in _NOT_HERE:
+        raise AttributeError(
+            "dataiku.%s works inside Dataiku DSS only: an API node reads no datasets. "
+            "Bundle a folder with the endpoint, or enrich the queries." % name
+        )
+    raise AttributeError("module 'dataiku' has no attribute %r" % name)
+
+
+_NOT_HERE = {
+    "Dataset", "Folder", "Model", "SQLExecutor2", "api_client", "default_project_key", "get_custom_variables",
+    "get_dataset", "get_managed_folder", "get_recipe_config",
+}  # fmt: skip
+
+__all__ = ["apinode", "predictor"]

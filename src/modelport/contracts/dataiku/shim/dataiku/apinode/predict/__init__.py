@@ -1,0 +1,3 @@
+from dataiku.apinode.predict import predictor
+
+__all__ = ["predictor"]

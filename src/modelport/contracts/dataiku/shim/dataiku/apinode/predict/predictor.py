@@ -1,0 +1,17 @@
+"""The base classes of Python prediction endpoints."""
+
+
+class _Predictor:
+    def __init__(self, data_folder=None):
+        self.data_folder = data_folder
+
+    def predict(self, features_df):
+        raise NotImplementedError("a predictor needs a predict(features_df) method")
+
+
+class RegressionPredictor(_Predictor):
+    """``predict`` returns a series, or (series, custom keys)."""
+
+
+class ClassificationPredictor(_Predictor):
+    """``predict`` returns a series, (series, probabilities), or (series, probabilities, custom keys)."""

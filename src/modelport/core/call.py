@@ -1,0 +1,93 @@
+"""One request on its way to a model, and what comes back."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from modelport.core.payload import Column, Payload
+
+PREDICT = "predict"
+"""The operation of a model that answers rows with predictions."""
+FUNCTION = "function"
+"""The operation of a plain function: arguments in, any value out."""
+
+
+class Call(NamedTuple):
+    """What the front tells a worker of a request; the body travels beside it, unparsed.
+
+    ``verb`` is the protocol's own word for what is asked, ``headers`` holds only what the protocol's codec asked
+    for (names in lower case), ``query`` is the undecoded query string, ``waited`` the seconds spent in the queue,
+    ``path`` the request's path.
+    """
+
+    id: str
+    protocol: str
+    verb: str
+    headers: Dict[str, str]
+    query: str
+    path: str
+    waited: float = 0.0
+
+
+class Reply(NamedTuple):
+    """A finished answer: status, headers and body bytes. ``code`` is the error's code, for logs and metrics."""
+
+    status: int
+    headers: List[Tuple[str, str]]
+    body: Any
+    code: Optional[str] = None
+
+
+class Outcome:
+    """What a model answered, in terms that every protocol can read.
+
+    Either ``predictions`` (one value a row, ``None`` or ``nan`` where the model left a row out) with perhaps
+    ``probabilities`` (class label to column) and ``row_extras`` (one dict a row); or a ``payload`` of any kind;
+    or a ``reply`` that goes out verbatim. ``extras`` carries platform quirks, keyed by platform.
+    """
+
+    __slots__ = ("predictions", "probabilities", "row_extras", "payload", "reply", "extras")
+
+    def __init__(
+        self,
+        predictions: Optional[Column] = None,
+        probabilities: Optional[Dict[Any, Column]] = None,
+        row_extras: Optional[List[Optional[Dict[str, Any]]]] = None,
+        payload: Optional[Payload] = None,
+        reply: Optional[Reply] = None,
+        extras: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        self.predictions = predictions
+        self.probabilities = probabilities
+        self.row_extras = row_extras
+        self.payload = payload
+        self.reply = reply
+        self.extras = extras or {}
+
+    def split(self, rows: List[int]) -> "List[Outcome]":
+        """The outcome of a merged batch, cut back into one outcome a request."""
+        parts = []
+        start = 0
+        for count in rows:
+            cut = slice(start, start + count)
+            start += count
+            parts.append(
+                Outcome(
+                    predictions=None if self.predictions is None else self.predictions[cut],
+                    probabilities=None
+                    if self.probabilities is None
+                    else {label: column[cut] for label, column in self.probabilities.items()},
+                    row_extras=None if self.row_extras is None else self.row_extras[cut],
+                    extras=self.extras,
+                )
+            )
+        return parts
+
+
+class Deadline(NamedTuple):
+    """A moment on the monotonic clock, in seconds; wall-clock jumps do not move it."""
+
+    at: float
+
+    def left(self, now: float) -> float:
+        return max(0.0, self.at - now)

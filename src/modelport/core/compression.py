@@ -1,0 +1,34 @@
+"""Decompressed request bodies, bounded: a bomb is refused before it unfolds."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from modelport.errors import BodyTooLarge, InvalidBody
+
+_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
+
+
+def decompress(body: Any, encoding: str, limit: int) -> bytes:
+    """``body`` without its ``Content-Encoding``; at most ``limit`` bytes.
+
+    Raises ``InvalidBody`` for an unknown or nested encoding, and for data that is cut short or damaged;
+    ``BodyTooLarge`` over the limit.
+    """
+    encoding = encoding.strip().lower()
+    if encoding == "identity":
+        return bytes(body)
+    window = _WINDOWS.get(encoding)
+    if window is None:
+        raise InvalidBody(f"Content-Encoding {encoding[:40]!r} is not supported", hint="use gzip, deflate or none")
+    unpacker = zlib.decompressobj(window)
+    try:
+        plain = unpacker.decompress(body, limit + 1)
+    except zlib.error as fault:
+        raise InvalidBody(f"the body is not valid {encoding}: {fault}") from None
+    if len(plain) > limit:
+        raise BodyTooLarge(f"the body is over {limit} bytes once decompressed")
+    if not unpacker.eof:
+        raise InvalidBody(f"the {encoding} body is cut short")
+    return plain

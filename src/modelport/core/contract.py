@@ -1,0 +1,45 @@
+"""What a contract implements: how code written for one platform is found, loaded and called."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Protocol
+
+from modelport.core.call import Call, Outcome
+from modelport.core.model import Description, ModelSpec
+from modelport.core.payload import Payload
+
+
+class Model(Protocol):
+    """A loaded model, inside a worker."""
+
+    description: Description
+
+    def call(self, payload: Payload, call: Call) -> Outcome:
+        """Runs the user's code on a payload of the kind that ``description.takes`` names.
+
+        Raises ``InvalidOutput`` for an answer that the platform does not allow, ``ModelRejected`` for a status
+        that the user's code chose. What else the user's code raises may simply pass.
+        """
+        ...
+
+
+class Contract(Protocol):
+    """One platform's way to write a model. ``find`` and ``read`` run in the front and never run user code."""
+
+    name: str
+
+    def find(self, path: str) -> Optional[str]:
+        """Why the file or folder at ``path`` is of this platform, in words; None when it is not."""
+        ...
+
+    def read(self, path: str, manifest: Dict[str, Any]) -> List[ModelSpec]:
+        """The models at ``path``. Raises ``ConfigError`` listing every fault."""
+        ...
+
+    def shims(self) -> List[str]:
+        """Folders of stand-in modules that user code imports; they go last on the import path."""
+        ...
+
+    def load(self, spec: ModelSpec) -> Model:
+        """Loads a model, in a worker whose import path is ready."""
+        ...

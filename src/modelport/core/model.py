@@ -1,0 +1,137 @@
+"""What is known of a model: before it is loaded (``ModelSpec``) and after (``Description``)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, List, Optional
+
+from modelport.core.call import PREDICT
+from modelport.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How many workers an endpoint has and how long its requests may take; times in milliseconds.
+
+    ``floor`` start when the endpoint loads, up to ``ceil`` on demand, down to ``cruise`` once a burst is over.
+    ``queue`` requests wait beyond busy workers, each at most ``timeout``; a request may run for ``run_timeout``.
+    """
+
+    floor: int = 1
+    ceil: int = 8
+    cruise: int = 2
+    queue: int = 16
+    timeout: int = 10_000
+    run_timeout: int = 60_000
+
+    @classmethod
+    def read(cls, given: Dict[str, Any], where: str) -> "PoolSettings":
+        """From the numbers a user wrote; ``runTimeout`` is the file's name for ``run_timeout``.
+
+        Numbers that were not given fit themselves around those that were. Raises ``ConfigError`` with every fault.
+        """
+        names = {"runTimeout" if item.name == "run_timeout" else item.name: item.name for item in fields(cls)}
+        faults = [f"{key!r} is not a pool setting ({', '.join(names)})" for key in given if key not in names]
+        numbers = {}
+        for key, name in names.items():
+            if key not in given:
+                continue
+            value = given[key]
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                faults.append(f"{key} must be a positive integer, not {value!r}")
+            else:
+                numbers[name] = value
+        floor = numbers.get("floor", min(cls.floor, numbers.get("ceil", 1), numbers.get("cruise", 1)))
+        ceil = numbers.get("ceil", max(cls.ceil, floor, numbers.get("cruise", 1)))
+        cruise = numbers.get("cruise", min(max(cls.cruise, floor), ceil))
+        if not faults and not 1 <= floor <= cruise <= ceil:
+            if floor > ceil:
+                faults.append(f"floor ({floor}) is above ceil ({ceil})")
+            if floor > cruise:
+                faults.append(f"floor ({floor}) is above cruise ({cruise})")
+            if cruise > ceil:
+                faults.append(f"cruise ({cruise}) is above ceil ({ceil})")
+        if faults:
+            raise ConfigError(f"{where}: the pool needs 1 <= floor <= cruise <= ceil", faults=faults)
+        numbers.update(floor=floor, ceil=ceil, cruise=cruise)
+        return cls(**numbers)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one worker may use. ``threads`` feeds OMP_NUM_THREADS and its friends; memory in bytes, 0 is none.
+
+    After ``max_requests`` requests, or above ``max_rss`` bytes, a worker is replaced between two requests.
+    """
+
+    threads: int = 1
+    memory: int = 0
+    max_requests: int = 0
+    max_rss: int = 0
+    body: int = 64 << 20
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model as found on disk: all that a worker needs to load it, and all that the front needs to route to it."""
+
+    name: str
+    contract: str
+    root: str
+    version: Optional[str] = None
+    service: Optional[str] = None
+    operation: str = PREDICT
+    options: Dict[str, Any] = field(default_factory=dict)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    limits: Limits = field(default_factory=Limits)
+    max_batch: int = 1
+    environment: Optional[str] = None
+    keys: Optional[List[str]] = None
+    queries: List[Dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The part a worker is told: never the keys."""
+        plain = asdict(self)
+        del plain["keys"]
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Dict[str, Any]) -> "ModelSpec":
+        plain = dict(plain, pool=PoolSettings(**plain["pool"]), limits=Limits(**plain["limits"]))
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column, tensor or argument by name; ``shape`` has -1 for what may vary."""
+
+    name: str
+    datatype: str
+    shape: List[int] = field(default_factory=lambda: [-1, 1])
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a loaded model says of itself, made once at load.
+
+    ``takes`` is the payload kind its code wants. ``columns`` names the columns of its table where known, ``inputs``
+    and ``outputs`` are for protocols that publish them, ``labels`` are the classes.
+    """
+
+    takes: str
+    platform: str
+    columns: List[str] = field(default_factory=list)
+    inputs: List[Field] = field(default_factory=list)
+    outputs: List[Field] = field(default_factory=list)
+    labels: Optional[List[Any]] = None
+    arguments: Optional[Dict[str, Any]] = None
+
+    def to_dict(self) -> Dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Dict[str, Any]) -> "Description":
+        plain = dict(plain)
+        for side in ("inputs", "outputs"):
+            plain[side] = [Field(**item) for item in plain[side]]
+        return cls(**plain)

@@ -1,0 +1,120 @@
+"""What a protocol implements: routes (front half), codec (worker half), one error table for both."""
+
+from __future__ import annotations
+
+from typing import Any, Awaitable, Callable, Dict, Iterable, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
+
+from modelport.core.call import Call, Outcome, Reply
+from modelport.core.model import Description, ModelSpec
+from modelport.core.payload import Payload
+from modelport.errors import ModelportError
+
+
+class Codec(Protocol):
+    """The worker half: the only place that reads and writes this protocol's bodies."""
+
+    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> Tuple[Payload, Any]:
+        """The request's payload, and whatever ``encode`` needs to remember of the request."""
+        ...
+
+    def encode(
+        self, call: Call, memory: Any, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
+    ) -> Reply:
+        """The answer; ``seconds`` is the time spent in the user's code."""
+        ...
+
+    def error(self, error: ModelportError, request_id: str) -> Reply:
+        """The error in this protocol's own form."""
+        ...
+
+
+class Served(Protocol):
+    """An endpoint as a protocol's front half may see it."""
+
+    spec: ModelSpec
+
+    @property
+    def description(self) -> Optional[Description]:
+        """None until the first worker has loaded the model."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """"starting", "ready", "failed" or "unloaded"."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, in one line."""
+        ...
+
+    def statistics(self) -> Dict[str, Any]:
+        """Counts and nanoseconds since start: success, fail, queue, run, rows, calls, batches, last (ms epoch)."""
+        ...
+
+
+class Node(Protocol):
+    """The server as a protocol's front half may see it."""
+
+    @property
+    def endpoints(self) -> Sequence[Served]: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def load(self, name: str) -> None: ...
+
+    async def unload(self, name: str) -> None: ...
+
+
+class Question(NamedTuple):
+    """A request that the front answers by itself. Header names are in lower case; the body is small or empty."""
+
+    path: str
+    query: str
+    headers: Dict[str, str]
+    body: bytes
+
+
+Answer = Callable[[Question], Union[Reply, Awaitable[Reply]]]
+
+
+class Route(NamedTuple):
+    """One method and exact path. Either a worker of ``endpoint`` answers (``verb`` tells it what is asked), or
+    the front does, by ``answer``."""
+
+    method: str
+    path: str
+    verb: str = ""
+    endpoint: Optional[Served] = None
+    answer: Optional[Answer] = None
+    admin: bool = False
+
+
+class WireProtocol(Protocol):
+    """The front half of a protocol."""
+
+    name: str
+    codec: str
+    """Module that holds the worker half as ``codec``."""
+    headers: Sequence[str]
+    """Request headers that the codec reads, in lower case."""
+    roots: Sequence[str]
+    """Path prefixes that belong to this protocol, for errors on paths that no route has."""
+
+    def routes(self, node: Node, endpoints: Iterable[Served]) -> List[Route]:
+        """Every route for these endpoints, without any mount prefix."""
+        ...
+
+    def error(self, error: ModelportError, request_id: str) -> Reply: ...
+
+    def missing(self, path: str, node: Node) -> ModelportError:
+        """The error for a path under ``roots`` that no route has: which part of it is unknown."""
+        ...
+
+    def example(self, endpoint: Served, base: str) -> Optional[str]:
+        """A ready-to-paste shell command that asks this endpoint something, or None."""
+        ...

@@ -1,0 +1,196 @@
+"""The one road: a call goes to its endpoint's pool, and what happened is counted and noted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelport.config import Settings
+from modelport.core.call import Call, Reply
+from modelport.core.model import Description, ModelSpec
+from modelport.errors import Cancelled, ModelUnloaded, NotFound, Unauthorized
+from modelport.monitoring.metrics import Metrics
+from modelport.pool.body import Body
+from modelport.pool.pool import Pool
+from modelport.pool.sizing import starts_at_once
+
+
+class Endpoint:
+    """One served model: its pool, its keys, its counts."""
+
+    def __init__(self, spec: ModelSpec, plane: Dataplane, keys: Sequence[str]) -> None:
+        self.spec = spec
+        self._keys = [hashed(key) for key in keys]
+        self.pool: Pool | None = None
+        self.stats = Statistics()
+        self.times = plane.metrics.times(spec.name)
+
+    @property
+    def description(self) -> Description | None:
+        return self.pool.description if self.pool is not None else None
+
+    @property
+    def state(self) -> str:
+        return self.pool.state if self.pool is not None else "unloaded"
+
+    @property
+    def reason(self) -> str:
+        if self.state == "ready":
+            return ""
+        if self.pool is not None and self.pool.error is not None:
+            return self.pool.error.message
+        return {"starting": "its first worker is still loading"}.get(self.state, "it is not loaded")
+
+    @property
+    def open_to_all(self) -> bool:
+        return not self._keys
+
+    def admit(self, key: str | None) -> None:
+        """Raises ``Unauthorized`` unless the key is one of this endpoint's, or it has none."""
+        if not self._keys:
+            return
+        if key is None:
+            raise Unauthorized(f"{self.spec.name} needs an API key", hint="send it as Basic user name or as Bearer")
+        given = hashed(key)
+        matches = [hmac.compare_digest(given, known) for known in self._keys]
+        if not any(matches):
+            raise Unauthorized("the API key is not valid")
+
+    def statistics(self) -> dict[str, Any]:
+        counted = self.stats.as_dict()
+        counted["batches"] = dict(self.pool.tally.batches) if self.pool is not None else {}
+        return counted
+
+
+class Statistics:
+    """Counts and nanoseconds since the start."""
+
+    __slots__ = ("decode", "encode", "fail", "failed", "infer", "last", "queue", "success")
+
+    def __init__(self) -> None:
+        self.success = self.fail = self.queue = self.last = 0
+        self.decode = self.infer = self.encode = self.failed = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Dataplane:
+    """Every endpoint of this server, and the way to each. ``base`` is the server's own URL, for models that call it."""
+
+    def __init__(
+        self, codecs: Mapping[str, str], contracts: Mapping[str, str], metrics: Metrics, settings: Settings
+    ) -> None:
+        self.endpoints: list[Endpoint] = []
+        self.metrics = metrics
+        self.alive = True
+        self.base = ""
+        self._codecs = dict(codecs)
+        self._contracts = dict(contracts)
+        self._settings = settings
+        self._starts = asyncio.Semaphore(starts_at_once())
+        metrics.watch(self.endpoints)
+
+    @property
+    def ready(self) -> bool:
+        """Every endpoint that is meant to be loaded has a live worker; an empty server is not ready."""
+        wanted = [endpoint for endpoint in self.endpoints if endpoint.state != "unloaded"]
+        return bool(self.endpoints) and all(endpoint.state == "ready" for endpoint in wanted)
+
+    @property
+    def started(self) -> bool:
+        """No endpoint is still waiting for the result of its first load."""
+        return all(endpoint.pool is None or endpoint.pool.is_settled for endpoint in self.endpoints)
+
+    def add(self, spec: ModelSpec, keys: Sequence[str]) -> Endpoint:
+        endpoint = Endpoint(spec, self, keys)
+        self.endpoints.append(endpoint)
+        return endpoint
+
+    def start(self, endpoint: Endpoint) -> Pool:
+        """Gives the endpoint a pool and starts its first workers, without waiting for them."""
+        order = {
+            "spec": endpoint.spec.to_dict(),
+            "contract": self._contracts[endpoint.spec.contract],
+            "codecs": self._codecs,
+            "detail": self._settings.error_detail,
+            "base": self.base,
+        }
+        endpoint.pool = pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after)
+        pool.start()
+        return pool
+
+    async def load(self, name: str) -> None:
+        """Loads an endpoint and waits for it. Raises ``NotFound``, or the ``LoadError``."""
+        endpoint = self.find(name)
+        pool = endpoint.pool
+        if endpoint.state in ("unloaded", "failed") or pool is None:
+            pool = self.start(endpoint)
+        await pool.settled()
+        if pool.error is not None:
+            raise pool.error
+
+    async def unload(self, name: str) -> None:
+        endpoint = self.find(name)
+        if endpoint.pool is not None:
+            await endpoint.pool.stop(grace=endpoint.spec.pool.run_timeout / 1000)
+
+    def find(self, name: str) -> Endpoint:
+        for endpoint in self.endpoints:
+            if endpoint.spec.name == name:
+                return endpoint
+        raise NotFound(f"model {name!r} not found")
+
+    async def execute(self, endpoint: Endpoint, call: Call, body: Body, connection: Any) -> Reply:
+        """Runs one call. ``connection`` is told whom to wake when the client goes away.
+
+        Raises ``ServiceError`` for whatever keeps the call from being run to its end.
+        """
+        pool = endpoint.pool
+        if pool is None:
+            raise ModelUnloaded(f"{endpoint.spec.name} is not loaded")
+        stats = endpoint.stats
+        ticket = pool.submit(call, body)
+        if connection is not None:
+            connection.on_lost = lambda: pool.cancel(ticket)
+        try:
+            reply = await ticket.future
+        except Cancelled:
+            raise
+        except Exception:
+            stats.fail += 1
+            raise
+        finally:
+            if connection is not None:
+                connection.on_lost = None
+        done = time.monotonic()
+        waited, ran = ticket.started - ticket.queued, done - ticket.started
+        stats.queue += int(waited * 1e9)
+        stats.last = int(time.time() * 1000)
+        if reply.code is None:
+            stats.success += 1
+            if len(ticket.nanoseconds) == 3:
+                stats.decode += ticket.nanoseconds[0]
+                stats.infer += ticket.nanoseconds[1]
+                stats.encode += ticket.nanoseconds[2]
+        else:
+            stats.fail += 1
+            stats.failed += int(ran * 1e9)
+        endpoint.times.observe(waited, ran)
+        return reply
+
+    async def stop(self, grace: float) -> None:
+        """Lets what runs finish, then ends every worker."""
+        pools = [endpoint.pool for endpoint in self.endpoints if endpoint.pool is not None]
+        await asyncio.gather(*(pool.stop(grace) for pool in pools))
+
+
+def hashed(key: str) -> bytes:
+    """A key's SHA-256; a key given as "sha256:<hex>" is one already. Keys are random, so no salt is needed."""
+    if key.startswith("sha256:"):
+        return bytes.fromhex(key[7:])
+    return hashlib.sha256(key.encode()).digest()

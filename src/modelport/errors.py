@@ -1,0 +1,209 @@
+"""The error tree.
+
+ModelportError
+├── RequestError              what the client sent cannot be served
+│   ├── InvalidBody             not a readable document: broken JSON, bad compression, wrong outline
+│   ├── InvalidInput            readable, but its content is wrong; lists every fault
+│   ├── Unconvertible           no faithful way from what was sent to what the model takes
+│   ├── BodyTooLarge            over the limit, as sent or once decompressed
+│   ├── SlowRequest             the client took too long to send it
+│   ├── NotFound                no such service, endpoint, model, version or verb
+│   ├── MethodNotAllowed
+│   ├── Unauthorized            no key, or a wrong one
+│   └── Forbidden               the key is known, the act is not allowed
+├── ModelError                what the model's own code did
+│   ├── ModelRaised             it raised
+│   ├── ModelRejected           it raised the platform's "answer with this status" exception
+│   └── InvalidOutput           it returned something its platform does not allow
+├── ServiceError              the call was fine, but could not be run now
+│   ├── QueueFull
+│   ├── QueueTimeout
+│   ├── RunTimeout
+│   ├── WorkerDied
+│   ├── ModelUnavailable        not loaded yet, or failed to load
+│   │   └── ModelUnloaded         by an administrator
+│   ├── Cancelled               the client went away
+│   └── Draining                the server is going down
+└── SetupError                before anything is served
+    ├── ConfigError             settings or manifests; lists every fault
+    └── LoadError               the model's code did not load
+
+An error carries a stable ``code``, never an HTTP status: each protocol maps codes to its own statuses and
+bodies in one table (``protocols/*/errors.py``).
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence
+
+
+class ModelportError(Exception):
+    """Base of every error that a user may see.
+
+    ``message`` is one sentence for a person, ``hint`` what would help, ``faults`` every single thing that is
+    wrong when there may be several, ``retryable`` whether the same call may succeed later.
+    """
+
+    code = "internal"
+    retryable = False
+
+    def __init__(self, message: str, hint: Optional[str] = None, faults: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.faults: List[str] = list(faults)
+
+    @property
+    def type_name(self) -> str:
+        """What a client is told as the error's type."""
+        return type(self).__name__
+
+    def describe(self) -> str:
+        """The message with its faults, on one line."""
+        if not self.faults:
+            return self.message
+        return f"{self.message}: {'; '.join(self.faults)}"
+
+
+class RequestError(ModelportError):
+    code = "request"
+
+
+class InvalidBody(RequestError):
+    code = "invalid_body"
+
+
+class InvalidInput(RequestError):
+    code = "invalid_input"
+
+
+class Unconvertible(RequestError):
+    code = "unconvertible"
+
+
+class BodyTooLarge(RequestError):
+    code = "body_too_large"
+
+
+class SlowRequest(RequestError):
+    code = "slow_request"
+    retryable = True
+
+
+class NotFound(RequestError):
+    code = "not_found"
+
+
+class MethodNotAllowed(RequestError):
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = list(allowed)
+
+
+class Unauthorized(RequestError):
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    code = "forbidden"
+
+
+class ModelError(ModelportError):
+    code = "model"
+
+
+class ModelRaised(ModelError):
+    """The model's code raised; ``raised`` is the exception's type name."""
+
+    code = "model_raised"
+
+    def __init__(self, raised: str, message: str) -> None:
+        super().__init__(message)
+        self.raised = raised
+
+    @property
+    def type_name(self) -> str:
+        return self.raised
+
+
+class ModelRejected(ModelError):
+    """The model's code chose the HTTP status of its answer."""
+
+    code = "model_rejected"
+
+    def __init__(self, raised: str, message: str, status: int) -> None:
+        super().__init__(message)
+        self.raised = raised
+        self.status = status
+
+    @property
+    def type_name(self) -> str:
+        return self.raised
+
+
+class InvalidOutput(ModelError):
+    code = "invalid_output"
+
+
+class ServiceError(ModelportError):
+    code = "service"
+    retryable = True
+
+
+class QueueFull(ServiceError):
+    """``retry_after`` is in whole seconds."""
+
+    code = "queue_full"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QueueTimeout(ServiceError):
+    code = "queue_timeout"
+
+
+class RunTimeout(ServiceError):
+    code = "run_timeout"
+    retryable = False
+
+
+class WorkerDied(ServiceError):
+    code = "worker_died"
+
+
+class ModelUnavailable(ServiceError):
+    code = "model_unavailable"
+
+
+class ModelUnloaded(ModelUnavailable):
+    code = "model_unloaded"
+
+
+class Cancelled(ServiceError):
+    code = "cancelled"
+
+
+class Draining(ServiceError):
+    code = "draining"
+
+
+class SetupError(ModelportError):
+    code = "setup"
+
+
+class ConfigError(SetupError):
+    code = "config"
+
+
+class LoadError(SetupError):
+    """``traceback`` is the model author's: shown where the server was started, never to clients."""
+
+    code = "load"
+
+    def __init__(self, message: str, hint: Optional[str] = None, traceback: str = "") -> None:
+        super().__init__(message, hint)
+        self.traceback = traceback

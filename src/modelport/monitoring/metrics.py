@@ -1,0 +1,130 @@
+"""Prometheus metrics, all kept in the front, so that they are right with any number of workers.
+
+The counts are plain numbers that the hot path bumps; they become metric families when somebody asks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_STATES = ("starting", "idle", "busy", "stopping")
+
+
+class Histogram:
+    """Counts by bucket and a sum, in seconds."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SECONDS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(SECONDS, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus wants them."""
+        running = 0
+        pairs = []
+        for bound, count in zip((*map(str, SECONDS), "+Inf"), self.counts, strict=True):
+            running += count
+            pairs.append((bound, float(running)))
+        return pairs
+
+
+class Times:
+    """Queue, run and total time of one endpoint's calls."""
+
+    __slots__ = ("queue", "run", "total")
+
+    def __init__(self) -> None:
+        self.queue, self.run, self.total = Histogram(), Histogram(), Histogram()
+
+    def observe(self, waited: float, ran: float) -> None:
+        self.queue.observe(waited)
+        self.run.observe(ran)
+        self.total.observe(waited + ran)
+
+
+class Metrics(Collector):
+    """``requests`` counts answers by (endpoint, protocol, status)."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+        self._times: dict[str, Times] = {}
+        self._endpoints: Sequence[Any] = ()
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def times(self, endpoint: str) -> Times:
+        return self._times.setdefault(endpoint, Times())
+
+    def watch(self, endpoints: Sequence[Any]) -> None:
+        """The endpoints whose pools are shown."""
+        self._endpoints = endpoints
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "modelport_requests", "Answered requests.", labels=["endpoint", "protocol", "code"]
+        )
+        for (endpoint, protocol, status), count in self.requests.items():
+            requests.add_metric([endpoint, protocol, str(status)], count)
+        yield requests
+        for part, text in (
+            ("queue", "Time spent waiting for a worker."),
+            ("run", "Time spent in a worker."),
+            ("request", "Time from queue to answer."),
+        ):
+            family = HistogramMetricFamily(f"modelport_{part}_seconds", text, labels=["endpoint"])
+            for endpoint, times in self._times.items():
+                histogram = times.total if part == "request" else getattr(times, part)
+                family.add_metric([endpoint], histogram.buckets(), histogram.total)
+            yield family
+        yield from self._pools()
+
+    def _pools(self) -> Iterator[Metric]:
+        workers = GaugeMetricFamily("modelport_workers", "Workers by what they do.", labels=["endpoint", "state"])
+        waiting = GaugeMetricFamily("modelport_queue_length", "Requests waiting for a worker.", labels=["endpoint"])
+        ready = GaugeMetricFamily("modelport_ready", "1 with a worker that serves.", labels=["endpoint"])
+        restarts = CounterMetricFamily(
+            "modelport_worker_restarts", "Workers that ended, by cause.", labels=["endpoint", "cause"]
+        )
+        batches = CounterMetricFamily(
+            "modelport_batches", "Hand-overs to workers, by how many requests each had.", labels=["endpoint", "size"]
+        )
+        lost = CounterMetricFamily(
+            "modelport_not_run",
+            "Requests that never ran, or whose answer nobody took: rejected, timed_out, cancelled.",
+            labels=["endpoint", "reason"],
+        )
+        for endpoint in self._endpoints:
+            name, pool = endpoint.spec.name, endpoint.pool
+            ready.add_metric([name], float(endpoint.state == "ready"))
+            if pool is None:
+                continue
+            for state in _STATES:
+                workers.add_metric([name, state], pool.count(state))
+            waiting.add_metric([name], len(pool.queue))
+            for cause, count in pool.tally.restarts.items():
+                restarts.add_metric([name, cause], count)
+            for size, count in pool.tally.batches.items():
+                batches.add_metric([name, str(size)], count)
+            for reason in ("rejected", "timed_out", "cancelled"):
+                lost.add_metric([name, reason], getattr(pool.tally, reason))
+        yield from (workers, waiting, ready, restarts, batches, lost)

@@ -1,0 +1,1 @@
+"""Models on disk: how they are found and described before anything of them runs."""

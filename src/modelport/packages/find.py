@@ -1,0 +1,85 @@
+"""From a path to the models there: which contract they are of, and what is known before loading them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from modelport import platforms
+from modelport.config import Settings
+from modelport.core.contract import Contract
+from modelport.core.model import Limits, ModelSpec, PoolSettings
+from modelport.errors import ConfigError
+from modelport.packages import manifest
+from modelport.packages.manifest import Manifest
+
+
+def find(path: str, settings: Settings) -> list[ModelSpec]:
+    """The models at ``path``, a folder or a file. Raises ``ConfigError`` listing every fault."""
+    place = Path(path).resolve()
+    if not place.exists():
+        raise ConfigError(f"there is nothing at {path}", hint="modelport new dataiku DIR makes a working example")
+    given = manifest.read(place if place.is_dir() else place.parent)
+    contract = _contract(place, given)
+    specs = contract.read(str(place), given.model_dump(exclude_none=True))
+    return [_completed(spec, given, settings, place) for spec in specs]
+
+
+def _contract(place: Path, given: Manifest) -> Contract:
+    known: dict[str, Contract] = dict(platforms.loaded("modelport.contracts"))
+    if given.contract is not None:
+        if given.contract not in known:
+            raise ConfigError(f"contract {given.contract!r} is not known", hint=f"known are {', '.join(sorted(known))}")
+        return known[given.contract]
+    reasons = {name: reason for name, contract in known.items() if (reason := contract.find(str(place)))}
+    if not reasons:
+        raise ConfigError(
+            f"{place} is no model of a known platform",
+            hint=f"known are {', '.join(sorted(known))}; a modelport.yaml may name the contract",
+        )
+    if len(reasons) > 1:
+        told = [f"{name}: {reason}" for name, reason in reasons.items()]
+        raise ConfigError(f"{place} could be of several platforms: name one in modelport.yaml", faults=told)
+    return known[next(iter(reasons))]
+
+
+def _completed(spec: ModelSpec, given: Manifest, settings: Settings, place: Path) -> ModelSpec:
+    """With what the manifest, the data folder and the server's settings say on top."""
+    root = place if place.is_dir() else place.parent
+    pool = spec.pool
+    if given.pool:
+        pool = PoolSettings.read(given.pool, f"{root / manifest.FILE}: pool")
+    tuned = _tuning(spec, settings)
+    if tuned is not None:
+        pool = tuned
+    environment = given.environment or spec.environment
+    if environment is not None:
+        environment = str(root / environment) if os.sep in environment or (root / environment).exists() else environment
+    return replace(
+        spec,
+        version=given.version or spec.version,
+        pool=pool,
+        max_batch=given.batching.maxRequests if given.batching is not None else spec.max_batch,
+        environment=environment,
+        limits=Limits(
+            settings.worker_threads, settings.worker_memory, settings.max_requests, settings.max_rss, settings.max_body
+        ),
+    )
+
+
+def _tuning(spec: ModelSpec, settings: Settings) -> PoolSettings | None:
+    """``config/services/<SERVICE>/<ENDPOINT>.json`` in the data folder, where there is one."""
+    if not settings.data_dir or spec.service is None:
+        return None
+    file = Path(settings.data_dir, "config", "services", spec.service, f"{spec.name}.json")
+    try:
+        content = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"{file}: {fault}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("pool"), dict):
+        raise ConfigError(f'{file} must be an object with "pool"')
+    return PoolSettings.read(content["pool"], f"{file}: pool")

@@ -1,0 +1,55 @@
+"""``modelport.yaml``: what may be said beside a model of any platform. It is never required."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from modelport.errors import ConfigError
+
+FILE = "modelport.yaml"
+ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+
+class Batching(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    maxRequests: Annotated[int, Field(ge=1, le=4096)]
+
+
+class Manifest(BaseModel):
+    """``pool`` holds floor, ceil, cruise, queue, timeout, runTimeout; ``environment`` a venv folder or a Python."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str | None, Field(pattern=ID)] = None
+    version: Annotated[str | None, Field(pattern=ID)] = None
+    contract: str | None = None
+    component: str | None = None
+    target: str | None = None
+    pool: dict[str, Any] = {}
+    batching: Batching | None = None
+    environment: str | None = None
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest in a folder; an empty one where there is none. Raises ``ConfigError`` with every fault."""
+    file = folder / FILE
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        return Manifest()
+    except OSError as fault:
+        raise ConfigError(f"{file}: {fault.strerror}") from None
+    try:
+        return Manifest.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"{file} is not YAML: {fault}") from None
+    except ValidationError as fault:
+        raise ConfigError(f"{file} has faults", faults=explain(fault)) from None
+
+
+def explain(fault: ValidationError) -> list[str]:
+    """Each fault as "where: what"."""
+    return [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors()]

@@ -1,0 +1,44 @@
+"""The platforms this build knows, and the door by which more come in."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Platform(NamedTuple):
+    """``contract`` and ``protocol`` are entry-point names; either may be missing."""
+
+    title: str
+    contract: str | None
+    protocol: str | None
+    docs: str
+
+
+PLATFORMS = {
+    "dataiku": Platform("Dataiku API node", "dataiku", "dataiku", "platforms/dataiku.md"),
+    "oip": Platform("Open Inference Protocol", None, "oip", "protocols/oip.md"),
+}
+
+BUILT_IN = {
+    "modelport.contracts": {"dataiku": "modelport.contracts.dataiku.adapter:contract"},
+    "modelport.protocols": {
+        "dataiku": "modelport.protocols.dataiku.routes:protocol",
+        "oip": "modelport.protocols.oip.routes:protocol",
+    },
+}
+
+
+def registered(group: str) -> dict[str, str]:
+    """Name to ``module:attribute``, for "modelport.contracts" or "modelport.protocols": ours and installed ones."""
+    found = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=group)}
+    return {**BUILT_IN[group], **found}
+
+
+def loaded(group: str) -> Iterator[tuple[str, Any]]:
+    """Each registered object, by name."""
+    for name, path in registered(group).items():
+        module, _, attribute = path.partition(":")
+        yield name, getattr(importlib.import_module(module), attribute)

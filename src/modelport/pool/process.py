@@ -1,0 +1,265 @@
+"""One worker process: spawned, watched, told, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelport.core import frames
+from modelport.core.budget import OutputBudget
+from modelport.core.call import Reply
+from modelport.core.frames import BrokenFrame, Frame
+from modelport.core.model import ModelSpec
+from modelport.pool.link import Link
+from modelport.pool.queue import Ticket
+
+BOOTSTRAP = Path(__file__).parent.parent / "worker" / "bootstrap.py"
+LEAVE_GRACE = 2.0
+"""Seconds between asking a process to end and killing it."""
+
+_THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS", "RAYON")
+_log = logging.getLogger("modelport.worker")
+
+
+class Worker:
+    """A process and what it is doing.
+
+    ``state`` goes from "starting" to "idle" and "busy" in turn, to "stopping", to "dead". ``observer``, the pool,
+    is told by its ``worker_*`` methods. ``cause`` is why the worker was made to end; ``loading`` that it holds one
+    of the server's start slots; ``lifetime`` how many requests it serves before it is replaced, 0 for no end.
+    """
+
+    def __init__(self, spec: ModelSpec, order: Mapping[str, Any], interpreter: str, observer: Any) -> None:
+        self.spec = spec
+        self.state = "starting"
+        self.pid = 0
+        self.loading = False
+        self.lifetime = jittered(spec.limits.max_requests)
+        self.tickets: list[Ticket] = []
+        self.served = 0
+        self.deadline: float | None = None
+        self.failure: dict[str, Any] | None = None
+        self.cause = ""
+        self._answered = 0
+        self._order = order
+        self._interpreter = interpreter
+        self._observer = observer
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self) -> None:
+        """Spawns the process and sends it the spec. Raises ``OSError`` when there is no such interpreter."""
+        stream, their_stream = socket.socketpair()
+        side, their_side = socket.socketpair()
+        read_end, write_end = os.pipe()
+        try:
+            theirs = (their_stream.fileno(), their_side.fileno())
+            self._process = subprocess.Popen(
+                [self._interpreter, str(BOOTSTRAP), *map(str, theirs), str(os.getpid())],
+                pass_fds=theirs,
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                cwd=self.spec.root if os.path.isdir(self.spec.root) else os.path.dirname(self.spec.root),
+                env=environment(self.spec.limits.threads),
+                start_new_session=True,
+            )
+        except OSError:
+            stream.close()
+            side.close()
+            os.close(read_end)
+            raise
+        finally:
+            their_stream.close()
+            their_side.close()
+            os.close(write_end)
+        self.pid = self._process.pid
+        self._watch_exit()
+        stream.setblocking(False)
+        side.setblocking(False)
+        self._link = Link(side, self._on_frame, self._on_link_end)
+        await self._loop.create_connection(lambda: self._link, sock=stream)
+        output = NativeOutput(self.log)
+        await self._loop.connect_read_pipe(lambda: output, os.fdopen(read_end, "rb", buffering=0))
+        self._link.send([(frames.LOAD, self._order, b"")])
+
+    def _watch_exit(self) -> None:
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):  # not Linux, or out of descriptors
+            self._loop.run_in_executor(None, self._process.wait).add_done_callback(lambda _: self._bury())
+        else:
+            self._loop.add_reader(self._pidfd, self._exited)
+
+    def run(self, tickets: list[Ticket], now: float, run_timeout: float) -> None:
+        """Hands over a call, or a batch of them. Only for an idle worker."""
+        self.state = "busy"
+        self.tickets = tickets
+        self._answered = 0
+        self.deadline = now + run_timeout
+        messages: list[tuple[int, Any, Any]] = []
+        for ticket in tickets:
+            ticket.started = now
+            messages.append((frames.CALL, [*ticket.call[:-1], now - ticket.queued], ticket.body))
+        self._link.send(messages)
+
+    def log(self, level: str, text: str, request: str = "") -> None:
+        """A line that the model printed or logged."""
+        number = logging.getLevelName(level.upper())
+        _log.log(
+            number if isinstance(number, int) else logging.INFO,
+            "%s",
+            text,
+            extra={"model": self.spec.name, "worker": self.pid, "request": request or self._request()},
+        )
+
+    def _request(self) -> str:
+        return self.tickets[0].call.id if self.tickets else ""
+
+    def leave(self) -> None:
+        """Asks an idle worker to end; kills it when it does not."""
+        self.state = "stopping"
+        self._link.close()
+        self._loop.call_later(LEAVE_GRACE, self.kill, signal.SIGKILL)
+
+    def end(self, cause: str) -> None:
+        """Ends a worker that hangs or misbehaves: SIGTERM, then SIGKILL."""
+        self.cause = self.cause or cause
+        self.state = "stopping"
+        self.kill(signal.SIGTERM)
+        self._loop.call_later(LEAVE_GRACE, self.kill, signal.SIGKILL)
+
+    def kill(self, number: int) -> None:
+        """Signals the process and what it has started."""
+        if self.pid and self.state != "dead":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def rss(self) -> int:
+        """Resident bytes now."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError, ValueError):
+            return 0
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.kind == frames.REPLY:
+            self._on_reply(frame)
+        elif frame.kind == frames.LOG:
+            meta = frame.meta
+            self.log(str(meta["level"]), str(meta["text"]), str(meta["request"]))
+        elif frame.kind == frames.READY and self.state == "starting":
+            self.state = "idle"
+            self._observer.worker_ready(self, frame.meta)
+        elif frame.kind == frames.FAILED and self.state == "starting":
+            self.failure = frame.meta
+        else:
+            raise BrokenFrame(f"a frame of kind {frame.kind} while {self.state}")
+
+    def _on_reply(self, frame: Frame) -> None:
+        tickets, at = self.tickets, self._answered
+        if at >= len(tickets):
+            raise BrokenFrame("a reply that nobody waits for")
+        status, headers, code, nanoseconds = frame.meta
+        if not isinstance(status, int) or not 100 <= status <= 599:
+            raise BrokenFrame(f"{status!r} is no status")
+        reply = Reply(status, [(str(name), str(value)) for name, value in headers], frame.body, code)
+        ticket = tickets[at]
+        ticket.nanoseconds = nanoseconds
+        self._answered = at + 1
+        if at + 1 == len(tickets):
+            self.tickets = []
+            self.deadline = None
+            self.served += len(tickets)
+            if self.state == "busy":
+                self.state = "idle"
+                self._observer.worker_free(self)
+        ticket.resolve(reply)
+
+    def _on_link_end(self, fault: str | None) -> None:
+        if self.state not in ("stopping", "dead"):
+            self.cause = self.cause or ("broken_link" if fault else "")
+            self.state = "stopping"
+            self._observer.worker_lost(self)
+            if fault:
+                _log.error("worker %d of %s ended: %s", self.pid, self.spec.name, fault)
+            self._loop.call_later(0 if fault else LEAVE_GRACE, self.kill, signal.SIGKILL)
+
+    def _exited(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        # what it still said is in the socket and read in this turn of the loop
+        self._loop.call_later(0.01, self._bury)
+
+    def _bury(self) -> None:
+        code = self._process.wait()
+        self.state = "dead"
+        self._link.close()
+        unanswered = self.tickets[self._answered :]
+        self.tickets = []
+        self._observer.worker_dead(self, exit_cause(code), unanswered)
+
+
+def jittered(requests: int) -> int:
+    """Within a tenth of ``requests``, so that workers started together are not replaced together."""
+    return max(1, round(requests * random.uniform(0.9, 1.1))) if requests else 0
+
+
+def exit_cause(code: int) -> str:
+    """ "exit 1" or "SIGSEGV"."""
+    if code >= 0:
+        return f"exit {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment of a worker: the front's own settings and secrets stay out."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MODELPORT_")}
+    for family in _THREADS:
+        env.setdefault(f"{family}_NUM_THREADS", str(threads))
+    return env
+
+
+class NativeOutput(asyncio.Protocol):
+    """What native code writes to the worker's descriptors 1 and 2: always read, so that it never blocks; logged
+    at a bounded rate."""
+
+    def __init__(self, log: Callable[[str, str], None]) -> None:
+        self._log = log
+        self._budget = OutputBudget()
+        self._line = b""
+
+    def data_received(self, data: bytes) -> None:
+        if not self._budget.take(len(data)):
+            return
+        self._notice()
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            self._log("info", line.decode("utf-8", "replace"))
+        if len(self._line) > 8 << 10:
+            self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._flush()
+        self._notice()
+
+    def _flush(self) -> None:
+        if self._line:
+            self._log("info", self._line.decode("utf-8", "replace"))
+            self._line = b""
+
+    def _notice(self) -> None:
+        notice = self._budget.notice()
+        if notice:
+            self._log("warning", notice)

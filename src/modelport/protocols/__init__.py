@@ -1,0 +1,1 @@
+"""What is spoken on the wire, one folder a protocol."""

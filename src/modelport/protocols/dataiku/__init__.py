@@ -1,0 +1,1 @@
+"""The user API of the Dataiku API node."""

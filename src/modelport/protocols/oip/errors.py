@@ -1,0 +1,23 @@
+"""Errors as the Open Inference Protocol has them: an object with the text as ``error``."""
+
+from __future__ import annotations
+
+from modelport.core import jsontext
+from modelport.core.call import Reply
+from modelport.errors import ModelError, ModelportError
+from modelport.protocols import statuses
+
+STATUSES = dict(statuses.HTTP, model_unloaded=404)
+"""To clients of a repository, a model that is not loaded is not there."""
+
+
+def error(error: ModelportError, request_id: str) -> Reply:
+    status = statuses.status_of(error, STATUSES)
+    text = error.describe()
+    if isinstance(error, ModelError):
+        text = f"{error.type_name}: {text}"
+    if error.hint:
+        text += f" ({error.hint})"
+    if status >= 500:
+        text += f" [request {request_id}]"
+    return Reply(status, statuses.headers_of(error), jsontext.dumps({"error": text}), error.code)

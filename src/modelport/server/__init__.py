@@ -1,0 +1,1 @@
+"""HTTP: connections and their limits, the routes, keys, health, start and stop."""

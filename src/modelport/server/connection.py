@@ -1,0 +1,142 @@
+"""One HTTP connection, with limits on how much and how slowly a client may send."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from modelport.core import jsontext
+
+MIN_RATE = 1024
+"""Bytes a second that a body must make on average over one ``body_timeout``."""
+STALLED_READER = 30.0
+"""Seconds that a client may leave its answer unread before the connection is cut."""
+
+
+class Refused(Exception):
+    """What was received is over a limit."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Connection(HttpToolsProtocol):
+    """``on_lost`` is called once when the client goes away while its request runs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_lost: Callable[[], None] | None = None
+        self._limits = self.config.app.limits  # type: ignore[union-attr]
+        self._in_head = True
+        self._head_size = 0
+        self._body_size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._refusal = Refused(400, "this is not HTTP")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            self._refusal = Refused(503, "too many connections")
+            self.send_400_response("")
+            return
+        self._timer = self.loop.call_later(self._limits.head_timeout, self._late_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().connection_lost(exc)
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        size = len(data)
+        if self._in_head:
+            self._head_size += size
+        self._body_size += size
+        super().data_received(data)
+        if self._in_head:
+            if self._head_size > self._limits.max_head:
+                self._refuse(431, f"request line and headers are over {self._limits.max_head} bytes")
+            elif self._timer is None and self._head_size:
+                self._timer = self.loop.call_later(self._limits.head_timeout, self._late_head)
+        elif self._timer is None and self.cycle is not None and self.cycle.more_body:
+            self._body_size = 0
+            self._timer = self.loop.call_later(self._limits.body_timeout, self._check_rate)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self.scope["modelport.connection"] = self  # type: ignore[typeddict-unknown-key]
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > self._limits.max_url:
+            self._reject(414, f"the request target is over {self._limits.max_url} bytes")
+
+    def on_headers_complete(self) -> None:
+        limits = self._limits
+        self._in_head = False
+        self._head_size = 0
+        self._stop_timer()
+        if len(self.headers) > limits.max_headers:
+            self._reject(431, f"there are more than {limits.max_headers} headers")
+        if sum(len(name) + len(value) for name, value in self.headers) > limits.max_head:
+            self._reject(431, f"the headers are over {limits.max_head} bytes")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._stop_timer()
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_READER, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Every refusal at this level, in JSON and with its own status."""
+        body = jsontext.dumps({"error": str(self._refusal)})
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[self._refusal.status] + head + body)
+        self.transport.close()
+
+    def _reject(self, status: int, message: str) -> None:
+        """Refuses from inside the parser, which then reports the refusal."""
+        self._refusal = Refused(status, message)
+        raise self._refusal
+
+    def _refuse(self, status: int, message: str) -> None:
+        if not self.transport.is_closing():
+            self._refusal = Refused(status, message)
+            self.send_400_response("")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late_head(self) -> None:
+        self._refuse(408, f"the request did not arrive within {self._limits.head_timeout:g} s")
+
+    def _check_rate(self) -> None:
+        self._timer = None
+        if self.cycle is None or not self.cycle.more_body or self.cycle.response_started:
+            return
+        if self._body_size < MIN_RATE * self._limits.body_timeout:
+            self._refuse(408, "the request body arrives too slowly")
+            return
+        self._body_size = 0
+        self._timer = self.loop.call_later(self._limits.body_timeout, self._check_rate)

@@ -1,0 +1,38 @@
+"""Three answers for probes, and the metrics. None of them waits for a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelport.core import jsontext
+from modelport.core.call import Reply
+from modelport.core.protocol import Question, Route
+from modelport.dataplane import Dataplane
+from modelport.monitoring.metrics import CONTENT_TYPE
+
+
+def health_routes(plane: Dataplane, app: Any) -> list[Route]:
+    """``/healthz/startup``: first loads are over. ``/live``: the front answers. ``/ready``: every model has a worker."""
+
+    def live(_: Question) -> Reply:
+        return _json(200, {"live": True})
+
+    def startup(_: Question) -> Reply:
+        return _json(200 if plane.started else 503, {"started": plane.started})
+
+    def ready(_: Question) -> Reply:
+        is_ready = plane.ready and not app.draining
+        waiting = {e.spec.name: f"{e.state}: {e.reason}" for e in plane.endpoints if e.state not in ("ready", "unloaded")}
+        return _json(200 if is_ready else 503, {"ready": is_ready, "draining": app.draining, "not_ready": waiting})
+
+    def metrics(_: Question) -> Reply:
+        return Reply(200, [("content-type", CONTENT_TYPE)], plane.metrics.text())
+
+    answers = {"/healthz/live": live, "/healthz/startup": startup, "/healthz/ready": ready, "/metrics": metrics}
+    return [
+        Route(method, path, answer=answer) for path, answer in answers.items() for method in ("GET", "HEAD")
+    ]
+
+
+def _json(status: int, value: Any) -> Reply:
+    return Reply(status, [("content-type", "application/json")], jsontext.dumps(value))

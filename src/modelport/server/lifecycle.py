@@ -1,0 +1,196 @@
+"""A server's life: find the models, take the port, serve, drain, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+import uvloop
+
+from modelport import platforms
+from modelport.config import Settings
+from modelport.core.model import ModelSpec
+from modelport.core.protocol import WireProtocol
+from modelport.dataplane import Dataplane
+from modelport.errors import ConfigError, SetupError
+from modelport.monitoring.metrics import Metrics
+from modelport.server.app import App, ConnectionLimits
+from modelport.server.connection import Connection
+
+BACKLOG = 2048
+RESERVED_FDS = 64
+"""Descriptors kept for workers, files and listeners when connections are counted."""
+
+_log = logging.getLogger("modelport.server")
+
+
+class Server:
+    """One listening server over ``specs``. ``announce`` is called once the first loads have come to an end."""
+
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        native: str,
+        settings: Settings,
+        announce: Callable[[Server], None] = lambda server: None,
+    ) -> None:
+        self.settings = settings
+        self.plane: Dataplane
+        self.app: App
+        self.protocols: list[WireProtocol] = []
+        self._specs = specs
+        self._native = native
+        self._announce = announce
+        self._stops = 0
+        self.failed = False
+
+    def run(self) -> int:
+        """Serves until told to stop; the exit code. Raises ``SetupError`` before anything is started."""
+        check_exposure(self._specs, self.settings)
+        self._socket = bind(self.settings.host, self.settings.port)
+        self._descriptors = raise_descriptor_limit()
+        return uvloop.run(self._serve())
+
+    @property
+    def base(self) -> str:
+        """The URL of this server."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def _serve(self) -> int:
+        settings = self.settings
+        self.protocols = [protocol for _, protocol in platforms.loaded("modelport.protocols")]
+        self.plane = Dataplane(
+            {protocol.name: protocol.codec for protocol in self.protocols},
+            platforms.registered("modelport.contracts"),
+            Metrics(),
+            settings,
+        )
+        self.plane.base = self.base
+        for spec in self._specs:
+            keys = spec.keys if spec.keys is not None else [settings.api_key] if settings.api_key else []
+            self.plane.add(spec, keys)
+        self.app = App(self.plane, self.protocols, self._native, settings, self._limits())
+        self._server = QuietServer(
+            uvicorn.Config(
+                self.app,  # type: ignore[arg-type]
+                http=Connection,
+                ws="none",
+                loop="uvloop",
+                interface="asgi3",
+                lifespan="off",
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                backlog=BACKLOG,
+                timeout_keep_alive=int(settings.keep_alive),
+                timeout_graceful_shutdown=max(1, int(settings.grace)),
+            )
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop, loop)
+        for endpoint in self.plane.endpoints:
+            self.plane.start(endpoint)
+        announcing = loop.create_task(self._announce_when_settled())
+        await self._server.serve(sockets=[self._socket])
+        announcing.cancel()
+        await self.plane.stop(0.0 if self._stops > 1 else settings.grace)
+        _log.info("stopped")
+        return 1 if self._stops > 1 else 0
+
+    def _limits(self) -> ConnectionLimits:
+        s = self.settings
+        most = s.max_connections or max(8, self._descriptors - RESERVED_FDS)
+        return ConnectionLimits(most, s.max_head, s.max_headers, s.max_url, s.head_timeout, s.body_timeout)
+
+    async def _announce_when_settled(self) -> None:
+        for endpoint in self.plane.endpoints:
+            assert endpoint.pool is not None
+            await endpoint.pool.settled()
+        self._announce(self)
+
+    def _told_to_stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Not ready at once; keep answering for ``linger`` seconds, each time closing; then finish what runs."""
+        self._stops += 1
+        if self._stops > 1:
+            _log.warning("told to stop again: ending at once")
+            self._server.force_exit = self._server.should_exit = True
+            return
+        _log.info("stopping: finishing what runs, for %g s at most", self.settings.grace)
+        self.app.draining = True
+        self._socket.listen(0)
+        loop.call_later(self.settings.linger, setattr, self._server, "should_exit", True)
+
+
+class QuietServer(uvicorn.Server):
+    """Signals are handled by whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ``SetupError`` naming the port when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as fault:
+        listener.close()
+        raise SetupError(
+            f"cannot listen on {host} port {port}: {fault.strerror}", hint="choose another with --port, or 0 for any"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def check_exposure(specs: Sequence[ModelSpec], settings: Settings) -> None:
+    """Raises ``ConfigError`` for listening beyond this machine with a model, or admin routes, that anyone may use."""
+    if is_loopback(settings.host):
+        return
+    faults = []
+    unkeyed = [spec.name for spec in specs if not spec.keys and not (spec.keys is None and settings.api_key)]
+    if unkeyed and not settings.insecure:
+        faults.append(f"no API key protects {', '.join(unkeyed)}")
+    if settings.repository and not settings.admin_key:
+        faults.append("no admin key protects the repository routes")
+    if faults:
+        raise ConfigError(
+            f"{settings.host} is reachable from other machines",
+            hint="set --api-key (or the service's apiKeys), or say --insecure",
+            faults=faults,
+        )
+    _log.warning("listening on %s: other machines can reach this server", settings.host)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def raise_descriptor_limit() -> int:
+    """Raises the soft limit of open files to the hard one; the limit now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return soft

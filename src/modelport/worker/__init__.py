@@ -1,0 +1,1 @@
+"""The child process: standard library, core, contracts and codecs only; it runs in the user's environment."""

@@ -1,0 +1,43 @@
+"""The script a worker process is started with, by path, under any interpreter.
+
+Makes ``modelport`` importable without putting its folder's neighbours (the front's own packages) on the
+import path of the model, and ties the worker's life to the front's.
+"""
+
+import importlib.util
+import os
+import signal
+import sys
+
+
+def adopt_package() -> None:
+    here = os.path.dirname(os.path.abspath(__file__))
+    root = os.path.dirname(here)
+    if sys.path and os.path.abspath(sys.path[0]) == here:
+        del sys.path[0]
+    spec = importlib.util.spec_from_file_location(
+        "modelport", os.path.join(root, "__init__.py"), submodule_search_locations=[root]
+    )
+    assert spec is not None and spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["modelport"] = package
+    spec.loader.exec_module(package)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ends this process when the front ends, however that happens; elsewhere than Linux, closed pipes tell."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv[3]))
+    adopt_package()
+    from modelport.worker.main import main
+
+    main(int(sys.argv[1]), int(sys.argv[2]))

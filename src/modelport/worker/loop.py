@@ -1,0 +1,176 @@
+"""Receives calls, runs the model, sends answers; one call, or one batch that the model asked for, at a time."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from modelport.core import compression, frames
+from modelport.core.call import Call, Outcome, Reply
+from modelport.core.contract import Model
+from modelport.core.frames import Frame
+from modelport.core.model import ModelSpec
+from modelport.core.payload import Payload, convert, merge
+from modelport.core.protocol import Codec
+from modelport.errors import InvalidInput, ModelportError, ModelRaised
+from modelport.worker import capture, imports
+from modelport.worker.link import Link
+
+
+MAX_TOLD = 2000
+"""Characters of a model's exception that a client sees."""
+
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\\\][\w.+@ -]*[\w.+@-]){2,}[/\\\\]?|[\w/.-]+\.py\b")
+
+
+class Asked(NamedTuple):
+    """A decoded call."""
+
+    call: Call
+    codec: Codec
+    payload: Payload
+    memory: Any
+    decoding: int
+    """Nanoseconds that it took."""
+
+
+class Loop:
+    """``detail`` is how much of the model's own exceptions clients are told: "none", "type" or "message"."""
+
+    def __init__(self, link: Link, spec: ModelSpec, model: Model, codecs: Dict[str, Codec], detail: str) -> None:
+        self._link = link
+        self._spec = spec
+        self._model = model
+        self._codecs = codecs
+        self._detail = detail
+
+    def run(self) -> None:
+        """Until the front hangs up."""
+        while True:
+            frame = self._link.receive()
+            if frame is None:
+                return
+            if frame.following:
+                batch: List[Frame] = [frame]
+                for _ in range(frame.following):
+                    more = self._link.receive()
+                    if more is None:
+                        return
+                    batch.append(more)
+                self._answer_batch(batch)
+            else:
+                self._link.send_all([self._answer(frame)])
+
+    def _answer(self, frame: Frame) -> Any:
+        """One call, one reply message."""
+        call = Call(*frame.meta)
+        capture.current.request = call.id
+        asked = self._decode(call, frame.body)
+        return message(asked) if isinstance(asked, Reply) else self._run_one(asked)
+
+    def _decode(self, call: Call, body: Any) -> Any:
+        """``Asked``, or the ``Reply`` that says what is wrong with the request."""
+        codec = self._codecs[call.protocol]
+        begin = time.perf_counter_ns()
+        try:
+            encoding = call.headers.get("content-encoding")
+            if encoding:
+                body = compression.decompress(body, encoding, self._spec.limits.body)
+            description = self._model.description
+            payload, memory = codec.decode(call, body, self._spec, description)
+            payload = convert(payload, description.takes, description.columns)
+            return Asked(call, codec, payload, memory, time.perf_counter_ns() - begin)
+        except ModelportError as error:
+            return codec.error(error, call.id)
+        except Exception as fault:
+            return codec.error(self._unexpected(fault), call.id)
+
+    def _run_one(self, asked: Asked) -> Any:
+        """The reply message of one decoded call."""
+        try:
+            outcome, nanoseconds = self._call(asked.payload, asked.call)
+        except ModelportError as error:
+            return message(asked.codec.error(error, asked.call.id))
+        return self._encode(asked, outcome, nanoseconds)
+
+    def _call(self, payload: Payload, call: Call) -> Any:
+        """The outcome and the nanoseconds it took. Whatever user code raises becomes a ``ModelportError``."""
+        begin = time.perf_counter_ns()
+        try:
+            outcome = self._model.call(payload, call)
+        except ModelportError:
+            raise
+        except BaseException as fault:
+            capture.current.emit("error", imports.user_traceback(fault))
+            raise told(fault, self._detail) from None
+        finally:
+            capture.settle()
+        return outcome, time.perf_counter_ns() - begin
+
+    def _encode(self, asked: Asked, outcome: Outcome, nanoseconds: int) -> Any:
+        begin = time.perf_counter_ns()
+        reply = outcome.reply
+        if reply is None:
+            try:
+                reply = asked.codec.encode(
+                    asked.call, asked.memory, outcome, self._spec, self._model.description, nanoseconds / 1e9
+                )
+            except ModelportError as error:
+                reply = asked.codec.error(error, asked.call.id)
+            except Exception as fault:
+                reply = asked.codec.error(self._unexpected(fault), asked.call.id)
+        return message(reply, asked.decoding, nanoseconds, time.perf_counter_ns() - begin)
+
+    def _answer_batch(self, batch: List[Frame]) -> None:
+        messages: List[Any] = []
+        asked: List[Asked] = []
+        for frame in batch:
+            decoded = self._decode(Call(*frame.meta), frame.body)
+            if isinstance(decoded, Reply):
+                messages.append(message(decoded))
+            else:
+                messages.append(None)
+                asked.append(decoded)
+        answers = iter(self._run_many(asked))
+        self._link.send_all([answer if answer is not None else next(answers) for answer in messages])
+
+    def _run_many(self, asked: List[Asked]) -> List[Any]:
+        """Calls the model once for all; one by one where that is not possible or went wrong."""
+        merged = merge([item.payload for item in asked]) if len(asked) > 1 else None
+        if merged is not None:
+            capture.current.request = ",".join(item.call.id for item in asked[:4])
+            try:
+                outcome, nanoseconds = self._call(merged.payload, asked[0].call)
+                if outcome.predictions is not None:
+                    share = nanoseconds // len(asked)
+                    parts = outcome.split(merged.rows)
+                    return [self._encode(item, part, share) for item, part in zip(asked, parts)]
+            except ModelportError:
+                pass
+        answers = []
+        for item in asked:
+            capture.current.request = item.call.id
+            answers.append(self._run_one(item))
+        return answers
+
+    def _unexpected(self, fault: Exception) -> ModelportError:
+        """A defect of ours, or input that no check foresaw: logged in full, told in one line."""
+        capture.current.emit("error", imports.user_traceback(fault))
+        if isinstance(fault, (ValueError, TypeError, KeyError, RecursionError, OverflowError)):
+            return InvalidInput("the request could not be understood")
+        return ModelportError("internal error")
+
+
+def told(fault: BaseException, detail: str) -> ModelRaised:
+    """What a client may know of an exception of the model: never where files are, and no more than ``detail``."""
+    if detail == "message":
+        text = _PATH.sub("<path>", str(fault))[:MAX_TOLD] or "no message"
+        return ModelRaised(type(fault).__name__, text)
+    raised = type(fault).__name__ if detail == "type" else "ModelError"
+    return ModelRaised(raised, "the model failed; the server's log says more under this request's id")
+
+
+def message(reply: Reply, *nanoseconds: int) -> Any:
+    """What goes to the front: the reply, and the time spent decoding, in the model, and encoding."""
+    return frames.REPLY, [reply.status, reply.headers, reply.code, nanoseconds], reply.body

@@ -1,0 +1,65 @@
+"""A worker's life: take the spec, prepare the process, load the model, serve until the front hangs up."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any, Dict
+
+from modelport.core import frames
+from modelport.core.model import Limits, ModelSpec
+from modelport.errors import ModelportError
+from modelport.worker import capture, imports
+from modelport.worker.link import Link
+from modelport.worker.loop import Loop
+
+
+def main(stream_fd: int, side_fd: int) -> None:
+    """Serves on two inherited Unix sockets: the stream of frames, and the side channel for descriptors."""
+    for fd in (stream_fd, side_fd):
+        os.set_inheritable(fd, False)
+    link = Link(socket.socket(fileno=stream_fd), socket.socket(fileno=side_fd))
+    order = link.receive()
+    if order is None:
+        return
+    spec = ModelSpec.from_dict(order.meta["spec"])
+    os.environ["MODELPORT_SELF"] = order.meta["base"]
+    capture.start(link)
+    limit_memory(spec.limits)
+    try:
+        contract = imports.find(order.meta["contract"])
+        imports.prepare(spec, contract.shims())
+        model = contract.load(spec)
+        codecs = {name: imports.find(f"{module}:codec") for name, module in order.meta["codecs"].items()}
+    except BaseException as fault:
+        link.send(frames.FAILED, failure(fault))
+        return
+    link.send(frames.READY, {"description": model.description.to_dict(), "python": sys.version.split()[0]})
+    Loop(link, spec, model, codecs, order.meta["detail"]).run()
+
+
+def limit_memory(limits: Limits) -> None:
+    if limits.memory:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+
+
+def failure(fault: BaseException) -> Dict[str, Any]:
+    """What the front is told of a model that did not load: plain data, the user's frames first."""
+    if isinstance(fault, ModelportError):
+        return {"type": fault.type_name, "message": fault.describe(), "hint": fault.hint, "traceback": ""}
+    hint = None
+    if isinstance(fault, ModuleNotFoundError):
+        hint = f"install {fault.name!r} into {sys.executable}, or name the right interpreter as environment"
+    elif isinstance(fault, MemoryError):
+        hint = "the model needs more than its memory limit"
+    return {
+        "type": type(fault).__name__,
+        "message": str(fault) or type(fault).__name__,
+        "hint": hint,
+        "traceback": imports.user_traceback(fault),
+    }
+
+
