@@ -34,7 +34,7 @@ bodies in one table (``protocols/*/errors.py``).
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 
 class ModelportError(Exception):
@@ -47,11 +47,11 @@ class ModelportError(Exception):
     code = "internal"
     retryable = False
 
-    def __init__(self, message: str, hint: Optional[str] = None, faults: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, hint: str | None = None, faults: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.faults: List[str] = list(faults)
+        self.faults: list[str] = list(faults)
 
     @property
     def type_name(self) -> str:
@@ -204,6 +204,6 @@ class LoadError(SetupError):
 
     code = "load"
 
-    def __init__(self, message: str, hint: Optional[str] = None, traceback: str = "") -> None:
+    def __init__(self, message: str, hint: str | None = None, traceback: str = "") -> None:
         super().__init__(message, hint)
         self.traceback = traceback

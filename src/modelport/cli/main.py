@@ -36,3 +36,7 @@ def complain(error: SetupError) -> None:
         print(traceback.rstrip(), file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

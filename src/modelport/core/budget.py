@@ -27,7 +27,7 @@ class OutputBudget:
         return True
 
     def notice(self) -> str:
-        """"... bytes dropped" once since the last time, or an empty string."""
+        """ "... bytes dropped" once since the last time, or an empty string."""
         if not self.dropped:
             return ""
         dropped, self.dropped = self.dropped, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 from modelport.core.payload import Column, Payload
 
@@ -23,7 +23,7 @@ class Call(NamedTuple):
     id: str
     protocol: str
     verb: str
-    headers: Dict[str, str]
+    headers: dict[str, str]
     query: str
     path: str
     waited: float = 0.0
@@ -33,9 +33,9 @@ class Reply(NamedTuple):
     """A finished answer: status, headers and body bytes. ``code`` is the error's code, for logs and metrics."""
 
     status: int
-    headers: List[Tuple[str, str]]
+    headers: list[tuple[str, str]]
     body: Any
-    code: Optional[str] = None
+    code: str | None = None
 
 
 class Outcome:
@@ -50,12 +50,12 @@ class Outcome:
 
     def __init__(
         self,
-        predictions: Optional[Column] = None,
-        probabilities: Optional[Dict[Any, Column]] = None,
-        row_extras: Optional[List[Optional[Dict[str, Any]]]] = None,
-        payload: Optional[Payload] = None,
-        reply: Optional[Reply] = None,
-        extras: Optional[Dict[str, Any]] = None,
+        predictions: Column | None = None,
+        probabilities: dict[Any, Column] | None = None,
+        row_extras: list[dict[str, Any] | None] | None = None,
+        payload: Payload | None = None,
+        reply: Reply | None = None,
+        extras: dict[str, Any] | None = None,
     ) -> None:
         self.predictions = predictions
         self.probabilities = probabilities
@@ -64,7 +64,7 @@ class Outcome:
         self.reply = reply
         self.extras = extras or {}
 
-    def split(self, rows: List[int]) -> "List[Outcome]":
+    def split(self, rows: list[int]) -> list[Outcome]:
         """The outcome of a merged batch, cut back into one outcome a request."""
         parts = []
         start = 0

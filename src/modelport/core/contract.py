@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Protocol
+from typing import Any, Protocol
 
 from modelport.core.call import Call, Outcome
 from modelport.core.model import Description, ModelSpec
@@ -28,15 +28,15 @@ class Contract(Protocol):
 
     name: str
 
-    def find(self, path: str) -> Optional[str]:
+    def find(self, path: str) -> str | None:
         """Why the file or folder at ``path`` is of this platform, in words; None when it is not."""
         ...
 
-    def read(self, path: str, manifest: Dict[str, Any]) -> List[ModelSpec]:
+    def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:
         """The models at ``path``. Raises ``ConfigError`` listing every fault."""
         ...
 
-    def shims(self) -> List[str]:
+    def shims(self) -> list[str]:
         """Folders of stand-in modules that user code imports; they go last on the import path."""
         ...
 

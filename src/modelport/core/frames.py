@@ -11,7 +11,7 @@ stream: its file descriptor was sent just before on the side channel.
 from __future__ import annotations
 
 import struct
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from modelport.core import jsontext
 
@@ -41,7 +41,7 @@ class Frame(NamedTuple):
     spooled: int = 0
 
 
-def pack(kind: int, meta: Any, body: Any = b"", *, following: int = 0, spooled: Optional[int] = None) -> List[Any]:
+def pack(kind: int, meta: Any, body: Any = b"", *, following: int = 0, spooled: int | None = None) -> list[Any]:
     """The frame as a list of buffers to be written in order; the body is not copied."""
     head_meta = jsontext.dumps(meta)
     if spooled is not None:
@@ -56,7 +56,7 @@ class FrameBuffer:
         self.max_body = max_body
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> List[Frame]:
+    def feed(self, data: bytes) -> list[Frame]:
         """Takes what arrived, returns the frames that are complete. Raises ``BrokenFrame``."""
         if not self._data:
             frames, used = self._cut(data)
@@ -83,7 +83,7 @@ class FrameBuffer:
             raise BrokenFrame(f"a frame of {meta_size} + {body_size} bytes is over the limit")
 
     def _cut(self, data: bytes) -> Any:
-        frames: List[Frame] = []
+        frames: list[Frame] = []
         at = 0
         size = len(data)
         while size - at >= HEAD.size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from modelport.core.call import PREDICT
 from modelport.errors import ConfigError
@@ -25,7 +25,7 @@ class PoolSettings:
     run_timeout: int = 60_000
 
     @classmethod
-    def read(cls, given: Dict[str, Any], where: str) -> "PoolSettings":
+    def read(cls, given: dict[str, Any], where: str) -> PoolSettings:
         """From the numbers a user wrote; ``runTimeout`` is the file's name for ``run_timeout``.
 
         Numbers that were not given fit themselves around those that were. Raises ``ConfigError`` with every fault.
@@ -78,25 +78,25 @@ class ModelSpec:
     name: str
     contract: str
     root: str
-    version: Optional[str] = None
-    service: Optional[str] = None
+    version: str | None = None
+    service: str | None = None
     operation: str = PREDICT
-    options: Dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     pool: PoolSettings = field(default_factory=PoolSettings)
     limits: Limits = field(default_factory=Limits)
     max_batch: int = 1
-    environment: Optional[str] = None
-    keys: Optional[List[str]] = None
-    queries: List[Dict[str, Any]] = field(default_factory=list)
+    environment: str | None = None
+    keys: list[str] | None = None
+    queries: list[dict[str, Any]] = field(default_factory=list)
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The part a worker is told: never the keys."""
         plain = asdict(self)
         del plain["keys"]
         return plain
 
     @classmethod
-    def from_dict(cls, plain: Dict[str, Any]) -> "ModelSpec":
+    def from_dict(cls, plain: dict[str, Any]) -> ModelSpec:
         plain = dict(plain, pool=PoolSettings(**plain["pool"]), limits=Limits(**plain["limits"]))
         return cls(**plain)
 
@@ -107,7 +107,7 @@ class Field:
 
     name: str
     datatype: str
-    shape: List[int] = field(default_factory=lambda: [-1, 1])
+    shape: list[int] = field(default_factory=lambda: [-1, 1])
 
 
 @dataclass(frozen=True)
@@ -120,17 +120,17 @@ class Description:
 
     takes: str
     platform: str
-    columns: List[str] = field(default_factory=list)
-    inputs: List[Field] = field(default_factory=list)
-    outputs: List[Field] = field(default_factory=list)
-    labels: Optional[List[Any]] = None
-    arguments: Optional[Dict[str, Any]] = None
+    columns: list[str] = field(default_factory=list)
+    inputs: list[Field] = field(default_factory=list)
+    outputs: list[Field] = field(default_factory=list)
+    labels: list[Any] | None = None
+    arguments: dict[str, Any] | None = None
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, plain: Dict[str, Any]) -> "Description":
+    def from_dict(cls, plain: dict[str, Any]) -> Description:
         plain = dict(plain)
         for side in ("inputs", "outputs"):
             plain[side] = [Field(**item) for item in plain[side]]

@@ -12,9 +12,10 @@ import datetime
 import math
 import struct
 from array import array
+from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, NamedTuple, Union
 
 from modelport.core import jsontext
 from modelport.errors import InvalidInput, Unconvertible
@@ -51,7 +52,7 @@ class Tensor:
         datatype: str,
         shape: Sequence[int],
         data: Any,
-        parameters: Optional[Dict[str, Any]] = None,
+        parameters: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.datatype = datatype
@@ -67,7 +68,7 @@ class Tensor:
     def size(self) -> int:
         return math.prod(self.shape)
 
-    def flat(self) -> List[Any]:
+    def flat(self) -> list[Any]:
         """The values as a flat list of Python values."""
         return values(self.data, self.datatype)
 
@@ -104,7 +105,7 @@ class Table:
     __slots__ = ("names", "block", "_columns", "_length")
 
     def __init__(
-        self, names: Sequence[Any], columns: Optional[Sequence[Column]] = None, block: Optional[Tensor] = None
+        self, names: Sequence[Any], columns: Sequence[Column] | None = None, block: Tensor | None = None
     ) -> None:
         self.names = tuple(names)
         self.block = block
@@ -127,14 +128,14 @@ class Table:
         return self._columns
 
     @classmethod
-    def empty(cls, length: int) -> "Table":
+    def empty(cls, length: int) -> Table:
         """Rows that have no columns at all."""
         table = cls((), ())
         table._length = length
         return table
 
     @classmethod
-    def from_records(cls, records: List[Dict[str, Any]]) -> "Table":
+    def from_records(cls, records: list[dict[str, Any]]) -> Table:
         """Rows given as objects. Columns come in first-seen order; numbers, strings and nulls stay as they are."""
         if not records:
             return cls.empty(0)
@@ -161,12 +162,12 @@ class Table:
         return cls(names, [flat[i::width] for i in range(width)])
 
     @classmethod
-    def _from_uneven(cls, records: List[Dict[str, Any]]) -> "Table":
+    def _from_uneven(cls, records: list[dict[str, Any]]) -> Table:
         names = tuple(dict.fromkeys(chain.from_iterable(records)))
         absent = math.nan
         return cls(names, [[record.get(name, absent) for record in records] for name in names])
 
-    def to_records(self) -> List[Dict[str, Any]]:
+    def to_records(self) -> list[dict[str, Any]]:
         lists = [values(column) for column in self.columns]
         if not lists:
             return [{} for _ in range(len(self))]
@@ -178,7 +179,7 @@ class Blob:
 
     __slots__ = ("data", "media_type", "charset")
 
-    def __init__(self, data: bytes, media_type: str, charset: Optional[str] = None) -> None:
+    def __init__(self, data: bytes, media_type: str, charset: str | None = None) -> None:
         self.data = data
         self.media_type = media_type
         self.charset = charset
@@ -198,12 +199,12 @@ class Args:
 
     __slots__ = ("values",)
 
-    def __init__(self, values: Dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
 
 
 Payload = Union[Table, Tensors, Blob, Json, Args]
-KINDS: Dict[str, Type[Any]] = {"table": Table, "tensors": Tensors, "blob": Blob, "json": Json, "args": Args}
+KINDS: dict[str, type[Any]] = {"table": Table, "tensors": Tensors, "blob": Blob, "json": Json, "args": Args}
 
 
 def kind_of(payload: Payload) -> str:
@@ -213,7 +214,7 @@ def kind_of(payload: Payload) -> str:
 # --- columns ---------------------------------------------------------------------------------------------
 
 
-def buffer_format(column: Column) -> Optional[str]:
+def buffer_format(column: Column) -> str | None:
     """The neutral type of a typed buffer ("FP64"), or None for a list or an unknown format."""
     if isinstance(column, list):
         return None
@@ -224,7 +225,7 @@ def buffer_format(column: Column) -> Optional[str]:
     return _FORMATS.get(view.format)
 
 
-def values(column: Column, datatype: Optional[str] = None) -> List[Any]:
+def values(column: Column, datatype: str | None = None) -> list[Any]:
     """A column or tensor data as a list of Python values."""
     if isinstance(column, list):
         return column
@@ -238,7 +239,7 @@ def values(column: Column, datatype: Optional[str] = None) -> List[Any]:
     return tolist() if tolist is not None else list(column)  # type: ignore[no-any-return]
 
 
-def typed_buffer(data: List[Any], datatype: str) -> Any:
+def typed_buffer(data: list[Any], datatype: str) -> Any:
     """A flat list as a typed buffer. Raises ``ValueError`` naming the first value that does not fit."""
     code = TYPECODES[datatype]
     kinds = set(map(type, data))
@@ -262,7 +263,7 @@ def typed_buffer(data: List[Any], datatype: str) -> Any:
         raise ValueError(f"{_first_misfit(data, datatype)} is not a {datatype}") from None
 
 
-def _first_misfit(data: List[Any], datatype: str) -> str:
+def _first_misfit(data: list[Any], datatype: str) -> str:
     for value in data:
         try:
             fits = isinstance(value, bool) if datatype == "BOOL" else not isinstance(value, (bool, str))
@@ -281,7 +282,7 @@ def raw_buffer(raw: Any, datatype: str) -> Any:
     return memoryview(raw).cast("B").cast(TYPECODES[datatype])
 
 
-def column_to_tensor(name: str, column: Column, shape: Optional[Sequence[int]] = None) -> Tensor:
+def column_to_tensor(name: str, column: Column, shape: Sequence[int] | None = None) -> Tensor:
     """A column as a tensor of the type its values have.
 
     Numbers with missing values become FP64 with NaN; strings become BYTES. Raises ``Unconvertible`` for mixed
@@ -350,8 +351,8 @@ def _tensors_to_table(payload: Tensors, columns: Sequence[str]) -> Table:
     if len(lengths) > 1:
         sizes = ", ".join(f"{tensor.name!r} {tensor.rows}" for tensor in tensors)
         raise InvalidInput(f"as columns of one table the inputs need equal lengths, but have {sizes}")
-    names: List[str] = []
-    cells: List[Column] = []
+    names: list[str] = []
+    cells: list[Column] = []
     for tensor in tensors:
         if tensor.size != tensor.rows:
             raise Unconvertible(
@@ -370,10 +371,7 @@ def _matrix_to_table(tensor: Tensor, columns: Sequence[str]) -> Table:
         raise InvalidInput(
             f"input {tensor.name!r} has {width} columns, the model takes {len(columns)}: {', '.join(columns)}"
         )
-    if columns:
-        names = columns
-    else:
-        names = [tensor.name] if width == 1 else list(range(width))
+    names = columns or ([tensor.name] if width == 1 else list(range(width)))
     if tensor.datatype in TYPECODES and tensor.datatype != "FP16":
         return Table(names, block=tensor)
     flat = _as_column(tensor)
@@ -400,7 +398,7 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-_HINTS: Dict[Any, Callable[[Any], Any]] = {
+_HINTS: dict[Any, Callable[[Any], Any]] = {
     "base64": lambda value: base64.b64decode(value, validate=True),
     "datetime": lambda value: datetime.datetime.fromisoformat(_decoded(value)),
 }
@@ -450,7 +448,7 @@ def _blob_to_json(payload: Blob, columns: Sequence[str]) -> Json:
         raise InvalidInput(f"not JSON: {fault}") from None
 
 
-_WAYS: Dict[Tuple[str, str], Callable[[Any, Sequence[str]], Any]] = {
+_WAYS: dict[tuple[str, str], Callable[[Any, Sequence[str]], Any]] = {
     ("tensors", "table"): _tensors_to_table,
     ("tensors", "args"): _tensors_to_args,
     ("tensors", "json"): lambda payload, columns: Json(_tensors_to_args(payload, columns).values),
@@ -473,10 +471,10 @@ class Batch(NamedTuple):
     """Several payloads as one, and how many rows each of them brought."""
 
     payload: Payload
-    rows: List[int]
+    rows: list[int]
 
 
-def merge(payloads: Sequence[Payload]) -> Optional[Batch]:
+def merge(payloads: Sequence[Payload]) -> Batch | None:
     """The payloads as one, or None when their outlines differ (columns, types, trailing dimensions)."""
     first = payloads[0]
     if isinstance(first, Table):
@@ -486,7 +484,7 @@ def merge(payloads: Sequence[Payload]) -> Optional[Batch]:
     return None
 
 
-def _merge_tables(payloads: Sequence[Any]) -> Optional[Batch]:
+def _merge_tables(payloads: Sequence[Any]) -> Batch | None:
     first = payloads[0]
     if any(not isinstance(table, Table) or table.names != first.names for table in payloads):
         return None
@@ -503,7 +501,7 @@ def _merge_tables(payloads: Sequence[Any]) -> Optional[Batch]:
     return Batch(Table(first.names, [list(chain.from_iterable(cells)) for cells in zip(*parts)]), rows)
 
 
-def _merge_tensors(payloads: Sequence[Any]) -> Optional[Batch]:
+def _merge_tensors(payloads: Sequence[Any]) -> Batch | None:
     def outline(payload: Any) -> Any:
         return [(t.name, t.datatype, t.shape[1:]) for t in payload.items] if isinstance(payload, Tensors) else None
 

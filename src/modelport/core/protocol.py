@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, Dict, Iterable, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import (
+    Any,
+    Callable,
+    NamedTuple,
+    Protocol,
+    Union,
+)
 
 from modelport.core.call import Call, Outcome, Reply
 from modelport.core.model import Description, ModelSpec
@@ -13,7 +20,7 @@ from modelport.errors import ModelportError
 class Codec(Protocol):
     """The worker half: the only place that reads and writes this protocol's bodies."""
 
-    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> Tuple[Payload, Any]:
+    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         """The request's payload, and whatever ``encode`` needs to remember of the request."""
         ...
 
@@ -34,13 +41,13 @@ class Served(Protocol):
     spec: ModelSpec
 
     @property
-    def description(self) -> Optional[Description]:
+    def description(self) -> Description | None:
         """None until the first worker has loaded the model."""
         ...
 
     @property
     def state(self) -> str:
-        """"starting", "ready", "failed" or "unloaded"."""
+        """ "starting", "ready", "failed" or "unloaded"."""
         ...
 
     @property
@@ -48,7 +55,7 @@ class Served(Protocol):
         """Why it is not ready, in one line."""
         ...
 
-    def statistics(self) -> Dict[str, Any]:
+    def statistics(self) -> dict[str, Any]:
         """Counts and nanoseconds since start: success, fail, queue, run, rows, calls, batches, last (ms epoch)."""
         ...
 
@@ -75,7 +82,7 @@ class Question(NamedTuple):
 
     path: str
     query: str
-    headers: Dict[str, str]
+    headers: dict[str, str]
     body: bytes
 
 
@@ -89,8 +96,8 @@ class Route(NamedTuple):
     method: str
     path: str
     verb: str = ""
-    endpoint: Optional[Served] = None
-    answer: Optional[Answer] = None
+    endpoint: Served | None = None
+    answer: Answer | None = None
     admin: bool = False
 
 
@@ -105,7 +112,7 @@ class WireProtocol(Protocol):
     roots: Sequence[str]
     """Path prefixes that belong to this protocol, for errors on paths that no route has."""
 
-    def routes(self, node: Node, endpoints: Iterable[Served]) -> List[Route]:
+    def routes(self, node: Node, endpoints: Iterable[Served]) -> list[Route]:
         """Every route for these endpoints, without any mount prefix."""
         ...
 
@@ -115,6 +122,6 @@ class WireProtocol(Protocol):
         """The error for a path under ``roots`` that no route has: which part of it is unknown."""
         ...
 
-    def example(self, endpoint: Served, base: str) -> Optional[str]:
+    def example(self, endpoint: Served, base: str) -> str | None:
         """A ready-to-paste shell command that asks this endpoint something, or None."""
         ...

@@ -106,7 +106,9 @@ class Metrics(Collector):
             "modelport_worker_restarts", "Workers that ended, by cause.", labels=["endpoint", "cause"]
         )
         batches = CounterMetricFamily(
-            "modelport_batches", "Hand-overs to workers, by how many requests each had.", labels=["endpoint", "size"]
+            "modelport_batches",
+            "Hand-overs to workers, by how many requests each had.",
+            labels=["endpoint", "size"],
         )
         lost = CounterMetricFamily(
             "modelport_not_run",

@@ -64,7 +64,11 @@ def _completed(spec: ModelSpec, given: Manifest, settings: Settings, place: Path
         max_batch=given.batching.maxRequests if given.batching is not None else spec.max_batch,
         environment=environment,
         limits=Limits(
-            settings.worker_threads, settings.worker_memory, settings.max_requests, settings.max_rss, settings.max_body
+            settings.worker_threads,
+            settings.worker_memory,
+            settings.max_requests,
+            settings.max_rss,
+            settings.max_body,
         ),
     )
 

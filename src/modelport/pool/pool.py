@@ -144,7 +144,7 @@ class Pool:
         try:
             if self.workers:
                 await asyncio.wait_for(self._empty.wait(), grace)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             for worker in self.workers:
                 worker.kill(signal.SIGKILL)
             if self.workers:
@@ -179,8 +179,7 @@ class Pool:
         if not self._timer_at or now + self._run_timeout < self._timer_at:
             self._watch(now + self._run_timeout)
         busy = len(self.workers) - len(self._idle)
-        if busy > self._most_busy:
-            self._most_busy = busy
+        self._most_busy = max(self._most_busy, busy)
 
     def _feed(self, worker: Worker) -> None:
         """Gives a free worker what waits, or lets it rest."""
@@ -404,4 +403,3 @@ def interpreter_of(environment: str | None) -> str:
     if os.path.isdir(environment):
         return os.path.join(environment, "bin", "python")
     return environment
-

@@ -26,14 +26,14 @@ HTTP = {
 }
 
 
-def status_of(error: ModelportError, table: "dict[str, int]") -> int:
+def status_of(error: ModelportError, table: dict[str, int]) -> int:
     """The model's own choice where it made one, else the table's."""
     if isinstance(error, ModelRejected):
         return error.status
     return table.get(error.code, 500)
 
 
-def headers_of(error: ModelportError) -> "list[tuple[str, str]]":
+def headers_of(error: ModelportError) -> list[tuple[str, str]]:
     """The headers that HTTP wants beside some errors."""
     headers = [("content-type", "application/json")]
     if error.code == "queue_full":

@@ -72,7 +72,12 @@ class Bound(NamedTuple):
 
 class App:
     def __init__(
-        self, plane: Dataplane, protocols: Iterable[WireProtocol], native: str, settings: Settings, limits: ConnectionLimits
+        self,
+        plane: Dataplane,
+        protocols: Iterable[WireProtocol],
+        native: str,
+        settings: Settings,
+        limits: ConnectionLimits,
     ) -> None:
         self.limits = limits
         self.draining = False
@@ -107,14 +112,21 @@ class App:
             if prefix:
                 return
             other, owner = methods[route.method], methods[route.method].protocol.name
-            faults.append(f"{route.method} {route.path}: {_owner(other.route, owner)} and {_owner(route, protocol.name)}")
+            faults.append(
+                f"{route.method} {route.path}: {_owner(other.route, owner)} and {_owner(route, protocol.name)}"
+            )
         methods[route.method] = Bound(route, protocol, wanted)
 
     def routes(self) -> list[tuple[str, str, str, str]]:
         """(method, path, protocol, model) of every route, mount prefixes left out."""
         prefixes = tuple(f"/{protocol.name}/" for protocol in self._protocols)
         return [
-            (method, path, bound.protocol.name, bound.route.endpoint.spec.name if bound.route.endpoint else "")
+            (
+                method,
+                path,
+                bound.protocol.name,
+                bound.route.endpoint.spec.name if bound.route.endpoint else "",
+            )
             for path, methods in self._table.items()
             if not path.startswith(prefixes)
             for method, bound in methods.items()
@@ -328,5 +340,3 @@ async def _discard(receive: Receive) -> None:
                 left -= len(message.get("body", b""))
                 if message["type"] != "http.request" or not message["more_body"]:
                     return
-
-

@@ -22,16 +22,21 @@ def health_routes(plane: Dataplane, app: Any) -> list[Route]:
 
     def ready(_: Question) -> Reply:
         is_ready = plane.ready and not app.draining
-        waiting = {e.spec.name: f"{e.state}: {e.reason}" for e in plane.endpoints if e.state not in ("ready", "unloaded")}
+        waiting = {
+            e.spec.name: f"{e.state}: {e.reason}" for e in plane.endpoints if e.state not in ("ready", "unloaded")
+        }
         return _json(200 if is_ready else 503, {"ready": is_ready, "draining": app.draining, "not_ready": waiting})
 
     def metrics(_: Question) -> Reply:
         return Reply(200, [("content-type", CONTENT_TYPE)], plane.metrics.text())
 
-    answers = {"/healthz/live": live, "/healthz/startup": startup, "/healthz/ready": ready, "/metrics": metrics}
-    return [
-        Route(method, path, answer=answer) for path, answer in answers.items() for method in ("GET", "HEAD")
-    ]
+    answers = {
+        "/healthz/live": live,
+        "/healthz/startup": startup,
+        "/healthz/ready": ready,
+        "/metrics": metrics,
+    }
+    return [Route(method, path, answer=answer) for path, answer in answers.items() for method in ("GET", "HEAD")]
 
 
 def _json(status: int, value: Any) -> Reply:

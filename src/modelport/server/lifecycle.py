@@ -152,7 +152,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as fault:
         listener.close()
         raise SetupError(
-            f"cannot listen on {host} port {port}: {fault.strerror}", hint="choose another with --port, or 0 for any"
+            f"cannot listen on {host} port {port}: {fault.strerror}",
+            hint="choose another with --port, or 0 for any",
         ) from None
     listener.setblocking(False)
     return listener

@@ -4,6 +4,8 @@ Makes ``modelport`` importable without putting its folder's neighbours (the fron
 import path of the model, and ties the worker's life to the front's.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import signal
@@ -18,7 +20,8 @@ def adopt_package() -> None:
     spec = importlib.util.spec_from_file_location(
         "modelport", os.path.join(root, "__init__.py"), submodule_search_locations=[root]
     )
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)
     sys.modules["modelport"] = package
     spec.loader.exec_module(package)

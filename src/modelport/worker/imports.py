@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any, List
+from typing import Any
 
 from modelport.core.model import ModelSpec
 
@@ -17,7 +17,7 @@ def find(path: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def prepare(spec: ModelSpec, shims: List[str]) -> None:
+def prepare(spec: ModelSpec, shims: list[str]) -> None:
     """Puts the model's own folders first on the import path, and stand-in modules last: a real package wins."""
     sys.path[:0] = [os.path.join(spec.root, folder) for folder in spec.options.get("path", [])]
     sys.path.extend(shims)

@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 import threading
-from typing import Any, List, Optional
+from typing import Any
 
 from modelport.core import frames
 from modelport.core.frames import HEAD, SPOOLED, BrokenFrame, Frame
@@ -27,7 +27,7 @@ class Link:
         self._end = 0
         self._lock = threading.Lock()
 
-    def receive(self) -> Optional[Frame]:
+    def receive(self) -> Frame | None:
         """The next frame, with a spooled body already mapped; None when the front has hung up."""
         if not self._need(HEAD.size):
             return None
@@ -80,9 +80,9 @@ class Link:
     def send(self, kind: int, meta: Any, body: Any = b"") -> None:
         self.send_all([(kind, meta, body)])
 
-    def send_all(self, messages: List[Any]) -> None:
+    def send_all(self, messages: list[Any]) -> None:
         """Several frames in one write."""
-        parts: List[Any] = []
+        parts: list[Any] = []
         with self._lock:
             for kind, meta, body in messages:
                 if len(body) > frames.SPOOL_THRESHOLD:
@@ -97,5 +97,3 @@ class Link:
             file.write(body)
             file.flush()
             socket.send_fds(self._side, [b"\0"], [file.fileno()])
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from modelport.core import compression, frames
 from modelport.core.call import Call, Outcome, Reply
@@ -16,7 +16,6 @@ from modelport.core.protocol import Codec
 from modelport.errors import InvalidInput, ModelportError, ModelRaised
 from modelport.worker import capture, imports
 from modelport.worker.link import Link
-
 
 MAX_TOLD = 2000
 """Characters of a model's exception that a client sees."""
@@ -38,7 +37,7 @@ class Asked(NamedTuple):
 class Loop:
     """``detail`` is how much of the model's own exceptions clients are told: "none", "type" or "message"."""
 
-    def __init__(self, link: Link, spec: ModelSpec, model: Model, codecs: Dict[str, Codec], detail: str) -> None:
+    def __init__(self, link: Link, spec: ModelSpec, model: Model, codecs: dict[str, Codec], detail: str) -> None:
         self._link = link
         self._spec = spec
         self._model = model
@@ -52,7 +51,7 @@ class Loop:
             if frame is None:
                 return
             if frame.following:
-                batch: List[Frame] = [frame]
+                batch: list[Frame] = [frame]
                 for _ in range(frame.following):
                     more = self._link.receive()
                     if more is None:
@@ -122,9 +121,9 @@ class Loop:
                 reply = asked.codec.error(self._unexpected(fault), asked.call.id)
         return message(reply, asked.decoding, nanoseconds, time.perf_counter_ns() - begin)
 
-    def _answer_batch(self, batch: List[Frame]) -> None:
-        messages: List[Any] = []
-        asked: List[Asked] = []
+    def _answer_batch(self, batch: list[Frame]) -> None:
+        messages: list[Any] = []
+        asked: list[Asked] = []
         for frame in batch:
             decoded = self._decode(Call(*frame.meta), frame.body)
             if isinstance(decoded, Reply):
@@ -135,7 +134,7 @@ class Loop:
         answers = iter(self._run_many(asked))
         self._link.send_all([answer if answer is not None else next(answers) for answer in messages])
 
-    def _run_many(self, asked: List[Asked]) -> List[Any]:
+    def _run_many(self, asked: list[Asked]) -> list[Any]:
         """Calls the model once for all; one by one where that is not possible or went wrong."""
         merged = merge([item.payload for item in asked]) if len(asked) > 1 else None
         if merged is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import Any, Dict
+from typing import Any
 
 from modelport.core import frames
 from modelport.core.model import Limits, ModelSpec
@@ -46,7 +46,7 @@ def limit_memory(limits: Limits) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
 
 
-def failure(fault: BaseException) -> Dict[str, Any]:
+def failure(fault: BaseException) -> dict[str, Any]:
     """What the front is told of a model that did not load: plain data, the user's frames first."""
     if isinstance(fault, ModelportError):
         return {"type": fault.type_name, "message": fault.describe(), "hint": fault.hint, "traceback": ""}
@@ -61,5 +61,3 @@ def failure(fault: BaseException) -> Dict[str, Any]:
         "hint": hint,
         "traceback": imports.user_traceback(fault),
     }
-
-

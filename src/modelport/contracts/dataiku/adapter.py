@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from modelport.contracts.dataiku import detect, frame, outputs
 from modelport.core.call import Call, Outcome, Reply
@@ -19,15 +19,15 @@ from modelport.errors import InvalidInput, LoadError, ModelRejected, Unconvertib
 class DataikuContract:
     name = "dataiku"
 
-    def find(self, path: str) -> Optional[str]:
+    def find(self, path: str) -> str | None:
         return detect.find(path)
 
-    def read(self, path: str, manifest: Dict[str, Any]) -> List[ModelSpec]:
+    def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:
         from modelport.contracts.dataiku import manifest as service
 
         return service.read(path, manifest)
 
-    def shims(self) -> List[str]:
+    def shims(self) -> list[str]:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
 
     def load(self, spec: ModelSpec) -> Model:
@@ -41,7 +41,7 @@ class Endpoint:
     """What both kinds have: the user's module, with the names that it finds in it without an import."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        import dataiku.apinode as apinode
+        from dataiku import apinode
         from dataiku.apinode import utils
 
         self.spec = spec
@@ -49,13 +49,16 @@ class Endpoint:
         self._response = getattr(apinode, "DkuCustomHttpResponse", ())
         self._caller = getattr(utils, "_caller", {})
         self.module = self._import(
-            {"DkuCustomApiException": self._rejection, "folders": self._folders(spec.options.get("folders", []))}
+            {
+                "DkuCustomApiException": self._rejection,
+                "folders": self._folders(spec.options.get("folders", [])),
+            }
         )
 
-    def _folders(self, paths: List[str]) -> List[str]:
+    def _folders(self, paths: list[str]) -> list[str]:
         return [os.path.join(self.spec.root, path) for path in paths]
 
-    def _import(self, names: Dict[str, Any]) -> Any:
+    def _import(self, names: dict[str, Any]) -> Any:
         path = os.path.join(self.spec.root, self.spec.options["code"])
         name = os.path.splitext(os.path.basename(path))[0]
         name = name if name.isidentifier() and name not in sys.modules else f"_endpoint_{self.spec.name}"
@@ -74,7 +77,7 @@ class Endpoint:
             vars(self.module)["dku_http_request_metadata"] = RequestMetadata(call)
         self._caller.update(service=self.spec.service, uri=os.environ.get("MODELPORT_SELF", ""), key=_key(call))
 
-    def rejected(self, fault: BaseException) -> Optional[ModelRejected]:
+    def rejected(self, fault: BaseException) -> ModelRejected | None:
         """The user's own choice of status, if that is what ``fault`` is."""
         if not isinstance(fault, self._rejection):
             return None
@@ -93,7 +96,7 @@ class RequestMetadata:
         self.path = call.path
 
 
-def _key(call: Call) -> Optional[str]:
+def _key(call: Call) -> str | None:
     import base64
 
     scheme, _, value = call.headers.get("authorization", "").partition(" ")
@@ -171,7 +174,7 @@ class Predictor(Endpoint):
         return outputs.read(answer, len(payload), self._is_regression)
 
 
-def first_features(spec: ModelSpec) -> Dict[str, Any]:
+def first_features(spec: ModelSpec) -> dict[str, Any]:
     """The features of the first saved test query: the only schema that this kind of endpoint may have."""
     for query in spec.queries:
         features = query.get("q", query).get("features")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
-from typing import Dict, List, Optional
 
 SERVICE_FILE = "service.json"
 KINDS = {"RegressionPredictor": "REGRESSION", "ClassificationPredictor": "CLASSIFICATION"}
 
 
-def find(path: str) -> Optional[str]:
+def find(path: str) -> str | None:
     """The reason in words, or None."""
     if os.path.isdir(path):
         return f"it holds a {SERVICE_FILE}" if os.path.isfile(os.path.join(path, SERVICE_FILE)) else None
@@ -21,19 +20,19 @@ def find(path: str) -> Optional[str]:
     return None
 
 
-def _base_name(classes: Dict[str, str]) -> str:
+def _base_name(classes: dict[str, str]) -> str:
     kind = next(iter(classes.values()))
     return next(base for base, name in KINDS.items() if name == kind)
 
 
-def predictor_classes(path: str) -> Dict[str, str]:
+def predictor_classes(path: str) -> dict[str, str]:
     """Class name to prediction type, of the classes in a file that name a predictor class as their base."""
     try:
         with open(path, "rb") as file:
             tree = ast.parse(file.read())
     except (OSError, SyntaxError, ValueError):
         return {}
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             for base in _bases(node):
@@ -42,5 +41,5 @@ def predictor_classes(path: str) -> Dict[str, str]:
     return found
 
 
-def _bases(node: ast.ClassDef) -> List[str]:
+def _bases(node: ast.ClassDef) -> list[str]:
     return [base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "") for base in node.bases]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from modelport.core.payload import Table
 
@@ -16,7 +16,7 @@ class Frames:
 
         self._numpy = numpy
         self._pandas = pandas
-        self._indexes: Dict[Tuple[Any, ...], Any] = {}
+        self._indexes: dict[tuple[Any, ...], Any] = {}
 
     def build(self, table: Table) -> Any:
         """One row a row, columns as named, no coercion: what ``pandas.DataFrame`` makes of the values."""

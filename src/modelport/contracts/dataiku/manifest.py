@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,14 +28,14 @@ class Endpoint(BaseModel):
     model_config = ConfigDict(extra="forbid")
     id: Id
     type: Literal["CUSTOM_PREDICTION", "PY_FUNCTION"]
-    predictionType: Optional[Literal["REGRESSION", "CLASSIFICATION"]] = None
+    predictionType: Literal["REGRESSION", "CLASSIFICATION"] | None = None
     code: str
-    folder: Optional[str] = None
-    function: Optional[str] = None
+    folder: str | None = None
+    function: str | None = None
     folders: list[str] = []
-    environment: Optional[str] = None
+    environment: str | None = None
     pool: dict[str, Any] = {}
-    batching: Optional[Batching] = None
+    batching: Batching | None = None
     testQueries: list[dict[str, Any]] = []
     requestMetadata: bool = False
     customResponse: bool = False
@@ -47,7 +47,7 @@ class Service(BaseModel):
     generation: Id = "v1"
     authMethod: Literal["PUBLIC", "API_KEYS"] = "PUBLIC"
     apiKeys: list[Annotated[str, Field(min_length=1)]] = []
-    libPython: Optional[str] = None
+    libPython: str | None = None
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
 
 

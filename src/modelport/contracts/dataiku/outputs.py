@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from modelport.core.call import Outcome
 from modelport.core.payload import Column
@@ -41,9 +41,7 @@ def _series(answer: Any, rows: int) -> Column:
 
     if isinstance(answer, pandas.Series):
         column: Any = answer.to_numpy() if isinstance(answer.dtype, numpy.dtype) else _extension(answer)
-    elif isinstance(answer, numpy.ndarray) and answer.ndim == 1:
-        column = answer
-    elif isinstance(answer, list):
+    elif (isinstance(answer, numpy.ndarray) and answer.ndim == 1) or isinstance(answer, list):
         column = answer
     else:
         shape = f" of shape {answer.shape}" if hasattr(answer, "shape") else ""
@@ -51,9 +49,11 @@ def _series(answer: Any, rows: int) -> Column:
     if len(column) != rows:
         raise InvalidOutput(f"predict returned {len(column)} predictions for {rows} rows")
     if not isinstance(column, list) and column.dtype.kind not in "fiub":
-        column = [None if _missing(value) else value for value in column.tolist()] if column.dtype.kind in "OUS" else [
-            None if pandas.isna(value) else pandas.Timestamp(value) for value in column
-        ]
+        column = (
+            [None if _missing(value) else value for value in column.tolist()]
+            if column.dtype.kind in "OUS"
+            else [None if pandas.isna(value) else pandas.Timestamp(value) for value in column]
+        )
     return column
 
 
@@ -66,19 +66,23 @@ def _extension(series: Any) -> Any:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
 
 
-def _probabilities(frame: Any, rows: int) -> Dict[Any, Column]:
+def _probabilities(frame: Any, rows: int) -> dict[Any, Column]:
     import pandas
 
     if not isinstance(frame, pandas.DataFrame):
-        raise InvalidOutput(f"predict returned {type(frame).__name__} as probabilities; a pandas DataFrame was expected")
+        raise InvalidOutput(
+            f"predict returned {type(frame).__name__} as probabilities; a pandas DataFrame was expected"
+        )
     if len(frame) != rows:
         raise InvalidOutput(f"predict returned probabilities of {len(frame)} rows for {rows} rows")
     if not frame.columns.is_unique:
         raise InvalidOutput("predict returned probabilities in which a class has two columns")
-    columns: Dict[Any, Column] = {}
+    columns: dict[Any, Column] = {}
     for position, label in enumerate(frame.columns):
         try:
             columns[label] = frame.iloc[:, position].to_numpy(dtype=float, na_value=float("nan"))
@@ -87,7 +91,7 @@ def _probabilities(frame: Any, rows: int) -> Dict[Any, Column]:
     return columns
 
 
-def _custom_keys(extras: Any, rows: int) -> List[Optional[Dict[str, Any]]]:
+def _custom_keys(extras: Any, rows: int) -> list[dict[str, Any] | None]:
     if not isinstance(extras, list):
         raise InvalidOutput(f"predict returned {type(extras).__name__} as custom keys; a list of dicts was expected")
     if len(extras) != rows:

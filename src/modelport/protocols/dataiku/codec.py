@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 from urllib.parse import parse_qsl
 
 from modelport.core import jsontext
@@ -18,7 +18,7 @@ MAX_FAULTS = 20
 
 
 class DataikuCodec:
-    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> Tuple[Payload, Any]:
+    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         if call.verb == "predict-simple":
             pairs = parse_qsl(call.query, keep_blank_values=True)
             return Table.from_records([dict(pairs)]), False
@@ -33,7 +33,7 @@ class DataikuCodec:
             return Table.from_records([features]), False
         return Table.from_records(self._items(asked)), True
 
-    def _object(self, body: Any) -> Dict[str, Any]:
+    def _object(self, body: Any) -> dict[str, Any]:
         """The body's JSON object; an empty body is an empty object, as the client sends it."""
         if not len(body):
             return {}
@@ -45,7 +45,7 @@ class DataikuCodec:
             raise InvalidBody(f"the body must be a JSON object, not {_json_type(value)}")
         return value
 
-    def _items(self, asked: Dict[str, Any]) -> List[Dict[str, Any]]:
+    def _items(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
         items = asked.get("items")
         if not isinstance(items, list):
             what = "is missing" if "items" not in asked else f"must be a list, not {_json_type(items)}"
@@ -64,7 +64,7 @@ class DataikuCodec:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
         raise InvalidInput("the request has faults", faults=faults[:MAX_FAULTS] + more)
 
-    def _check_options(self, asked: Dict[str, Any], spec: ModelSpec) -> None:
+    def _check_options(self, asked: dict[str, Any], spec: ModelSpec) -> None:
         explanations = asked.get("explanations")
         if isinstance(explanations, dict) and explanations.get("enabled"):
             raise InvalidInput("a Python prediction endpoint computes no explanations")
@@ -72,7 +72,9 @@ class DataikuCodec:
         if dispatch is None:
             return
         if not isinstance(dispatch, dict):
-            raise InvalidInput("the request has faults", faults=[f"dispatch must be an object, not {_json_type(dispatch)}"])
+            raise InvalidInput(
+                "the request has faults", faults=[f"dispatch must be an object, not {_json_type(dispatch)}"]
+            )
         forced = dispatch.get("forcedGeneration")
         if forced is not None and forced != spec.version:
             raise NotFound(f"generation {forced!r} of {spec.service} is not loaded; {spec.version} is")
@@ -80,7 +82,7 @@ class DataikuCodec:
     def encode(
         self, call: Call, memory: Any, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
     ) -> Reply:
-        answer: Dict[str, Any]
+        answer: dict[str, Any]
         if call.verb == "run":
             answer = {"response": _value(outcome)}
         else:
@@ -113,10 +115,10 @@ def _value(outcome: Outcome) -> Any:
     return None if outcome.predictions is None else values(outcome.predictions)
 
 
-def _results(outcome: Outcome) -> List[Dict[str, Any]]:
+def _results(outcome: Outcome) -> list[dict[str, Any]]:
     """One result object a row. A row without a prediction is ignored, and has no probabilities."""
     predictions = values(outcome.predictions) if outcome.predictions is not None else _rows(outcome)
-    results: List[Dict[str, Any]] = [
+    results: list[dict[str, Any]] = [
         {"prediction": value, "ignored": False}
         if value is not None and value == value
         else {"ignored": True, "ignoreReason": "IGNORED_BY_MODEL"}
@@ -134,7 +136,7 @@ def _results(outcome: Outcome) -> List[Dict[str, Any]]:
     return results
 
 
-def _rows(outcome: Outcome) -> List[Any]:
+def _rows(outcome: Outcome) -> list[Any]:
     """What another kind of model answered, a value a row: the one column's, or an object of all columns'."""
     if outcome.payload is None:
         return []
@@ -151,6 +153,6 @@ def _features_fault(where: str, holder: Any) -> str:
     return f"{where} must be an object, not {_json_type(holder['features'])}"
 
 
-def _json_type(value: Any) -> Optional[str]:
+def _json_type(value: Any) -> str | None:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

@@ -21,5 +21,8 @@ def error(error: ModelportError, request_id: str) -> Reply:
         detailed += f" [request {request_id}]"
     body = {"errorType": error.type_name, "message": message, "detailedMessage": detailed}
     return Reply(
-        statuses.status_of(error, STATUSES), statuses.headers_of(error) + VERSIONS, jsontext.dumps(body), error.code
+        statuses.status_of(error, STATUSES),
+        statuses.headers_of(error) + VERSIONS,
+        jsontext.dumps(body),
+        error.code,
     )

@@ -29,7 +29,9 @@ class DataikuProtocol:
             body = jsontext.dumps({"isAlive": node.alive})
             return Reply(200 if node.alive else 503, [("content-type", "application/json"), *errors.VERSIONS], body)
 
-        routes = [Route(method, path, answer=is_alive) for method in ("GET", "HEAD") for path in ("/isAlive/", "/isAlive")]
+        routes = [
+            Route(method, path, answer=is_alive) for method in ("GET", "HEAD") for path in ("/isAlive/", "/isAlive")
+        ]
         for endpoint in endpoints:
             base = _base(endpoint)
             routes += [Route(m, f"{base}/{verb}", verb, endpoint) for m, verb in VERBS[endpoint.spec.operation]]

@@ -6,7 +6,7 @@ import struct
 import sys
 from array import array
 from itertools import chain
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 from modelport.core import jsontext
 from modelport.core.call import Call, Outcome, Reply
@@ -40,12 +40,12 @@ class Asked(NamedTuple):
     """What the response must know of the request. ``outputs`` maps a wanted name to "as binary", or is None for all."""
 
     id: str
-    outputs: Optional[Dict[str, Optional[bool]]]
+    outputs: dict[str, bool | None] | None
     all_binary: bool
 
 
 class OipCodec:
-    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> Tuple[Payload, Any]:
+    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         head, tail = _split(body, call.headers.get(LENGTH_HEADER))
         try:
             asked = jsontext.loads(head)
@@ -53,7 +53,7 @@ class OipCodec:
             raise InvalidBody(f"the request is not valid JSON: {fault}") from None
         if not isinstance(asked, dict):
             raise InvalidBody("the request must be a JSON object")
-        faults: List[str] = []
+        faults: list[str] = []
         tensors = _read_inputs(asked, tail, faults)
         memory = _read_wishes(asked, call.id, faults)
         if faults:
@@ -72,12 +72,12 @@ class OipCodec:
             if unknown:
                 raise InvalidInput(f"the model has no output {unknown[0][:80]!r}; it has {', '.join(by_name)}")
             tensors = [by_name[name] for name in wanted.outputs]
-        answer: Dict[str, Any] = {"model_name": spec.name}
+        answer: dict[str, Any] = {"model_name": spec.name}
         if spec.version is not None:
             answer["model_version"] = spec.version
         answer["id"] = wanted.id
-        outputs: List[Dict[str, Any]] = []
-        tail: List[Any] = []
+        outputs: list[dict[str, Any]] = []
+        tail: list[Any] = []
         for tensor in tensors:
             as_binary = wanted.outputs.get(tensor.name) if wanted.outputs is not None else None
             is_binary = wanted.all_binary if as_binary is None else as_binary
@@ -99,7 +99,7 @@ codec = OipCodec()
 # --- requests --------------------------------------------------------------------------------------------
 
 
-def _split(body: Any, length: Optional[str]) -> Tuple[Any, Any]:
+def _split(body: Any, length: str | None) -> tuple[Any, Any]:
     """The JSON head and the binary tail."""
     if length is None:
         return body, memoryview(b"")
@@ -109,7 +109,7 @@ def _split(body: Any, length: Optional[str]) -> Tuple[Any, Any]:
     return view[: int(length)], view[int(length) :]
 
 
-def _read_inputs(asked: Dict[str, Any], tail: Any, faults: List[str]) -> List[Tensor]:
+def _read_inputs(asked: dict[str, Any], tail: Any, faults: list[str]) -> list[Tensor]:
     inputs = asked.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         faults.append("inputs is missing" if inputs is None else "inputs must be a list with at least one tensor")
@@ -117,7 +117,7 @@ def _read_inputs(asked: Dict[str, Any], tail: Any, faults: List[str]) -> List[Te
     if len(inputs) > MAX_TENSORS:
         faults.append(f"there are {len(inputs)} inputs; at most {MAX_TENSORS} are taken")
         return []
-    tensors: List[Tensor] = []
+    tensors: list[Tensor] = []
     names = set()
     at = 0
     for position, given in enumerate(inputs):
@@ -143,7 +143,7 @@ def _announced(given: Any) -> int:
     return size if isinstance(size, int) and size > 0 else 0
 
 
-def _read_input(given: Any, tail: Any, where: str) -> Tuple[Tensor, int]:
+def _read_input(given: Any, tail: Any, where: str) -> tuple[Tensor, int]:
     """One input and how many bytes of the tail it took. Raises ``ValueError`` saying where and what."""
     if not isinstance(given, dict):
         raise ValueError(f"{where} must be an object")
@@ -208,9 +208,9 @@ def _read_json_data(data: Any, tensor: Tensor, where: str) -> Any:
         raise ValueError(f"{where}.data: {fault}") from None
 
 
-def _read_strings(raw: Any, count: int, where: str) -> List[bytes]:
+def _read_strings(raw: Any, count: int, where: str) -> list[bytes]:
     """BYTES elements: each a 4-byte length and its bytes."""
-    found: List[bytes] = []
+    found: list[bytes] = []
     at = 0
     while at < len(raw) and len(found) < count:
         if at + 4 > len(raw):
@@ -225,7 +225,7 @@ def _read_strings(raw: Any, count: int, where: str) -> List[bytes]:
     return found
 
 
-def _read_wishes(asked: Dict[str, Any], request_id: str, faults: List[str]) -> Asked:
+def _read_wishes(asked: dict[str, Any], request_id: str, faults: list[str]) -> Asked:
     given_id = asked.get("id")
     if given_id is not None and not isinstance(given_id, str):
         faults.append("id must be a string")
@@ -233,7 +233,7 @@ def _read_wishes(asked: Dict[str, Any], request_id: str, faults: List[str]) -> A
     if not isinstance(parameters, dict):
         faults.append("parameters must be an object")
         parameters = {}
-    outputs: Optional[Dict[str, Optional[bool]]] = None
+    outputs: dict[str, bool | None] | None = None
     given = asked.get("outputs")
     if given:
         if not isinstance(given, list) or len(given) > MAX_TENSORS:
@@ -254,7 +254,7 @@ def _read_wishes(asked: Dict[str, Any], request_id: str, faults: List[str]) -> A
 # --- responses -------------------------------------------------------------------------------------------
 
 
-def _tensors(outcome: Outcome) -> List[Tensor]:
+def _tensors(outcome: Outcome) -> list[Tensor]:
     """The answer as named tensors: ``predict`` and ``predict_proba``, or what the model itself named."""
     payload = outcome.payload
     if payload is None:
@@ -273,7 +273,7 @@ def _tensors(outcome: Outcome) -> List[Tensor]:
     return tensors_.items
 
 
-def _json_tensors(value: Any) -> List[Tensor]:
+def _json_tensors(value: Any) -> list[Tensor]:
     """A number, text, truth value or flat list as one tensor ``response``; an object of such as one tensor a key;
     everything else as JSON text."""
     if isinstance(value, dict) and value:
@@ -290,7 +290,7 @@ def _json_tensors(value: Any) -> List[Tensor]:
     return [Tensor("response", "BYTES", (1,), [text], {"content_type": "application/json"})]
 
 
-def _plain_tensor(name: str, value: Any) -> Optional[Tensor]:
+def _plain_tensor(name: str, value: Any) -> Tensor | None:
     cells = value if isinstance(value, list) else [value]
     if not cells or any(isinstance(cell, (list, dict)) or cell is None for cell in cells):
         return None
@@ -300,10 +300,10 @@ def _plain_tensor(name: str, value: Any) -> Optional[Tensor]:
         return None
 
 
-def _write_output(tensor: Tensor, is_binary: bool, tail: List[Any]) -> Dict[str, Any]:
+def _write_output(tensor: Tensor, is_binary: bool, tail: list[Any]) -> dict[str, Any]:
     """The output's JSON part; its data there, or appended to ``tail``."""
     parameters = dict(tensor.parameters)
-    output: Dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+    output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
     if is_binary or tensor.datatype == "BF16":
         raw = _binary(tensor)
         parameters["binary_data_size"] = len(raw)

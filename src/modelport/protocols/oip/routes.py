@@ -118,7 +118,12 @@ class OipProtocol:
             features = query.get("q", query).get("features", {})
             break
         inputs = [
-            {"name": field.name, "shape": [1, 1], "datatype": field.datatype, "data": [features.get(field.name)]}
+            {
+                "name": field.name,
+                "shape": [1, 1],
+                "datatype": field.datatype,
+                "data": [features.get(field.name)],
+            }
             for field in description.inputs
         ]
         text = jsontext.dumps({"inputs": inputs}).decode().replace("'", "'\\''")

@@ -1,5 +1,7 @@
 """Stand-in for the vendor's package on an API node: the names that predictors and functions import."""
 
+from __future__ import annotations
+
 from dataiku import apinode
 from dataiku.apinode.predict import predictor as predictor
 
@@ -7,10 +9,10 @@ from dataiku.apinode.predict import predictor as predictor
 def __getattr__(name):
     if name in _NOT_HERE:
         raise AttributeError(
-            "dataiku.%s works inside Dataiku DSS only: an API node reads no datasets. "
-            "Bundle a folder with the endpoint, or enrich the queries." % name
+            f"dataiku.{name} works inside Dataiku DSS only: an API node reads no datasets. "
+            "Bundle a folder with the endpoint, or enrich the queries."
         )
-    raise AttributeError("module 'dataiku' has no attribute %r" % name)
+    raise AttributeError(f"module 'dataiku' has no attribute {name!r}")
 
 
 _NOT_HERE = {

@@ -1,5 +1,7 @@
 """Answers that user code words itself."""
 
+from __future__ import annotations
+
 import json
 
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from dataiku.apinode.predict import predictor
 
 __all__ = ["predictor"]

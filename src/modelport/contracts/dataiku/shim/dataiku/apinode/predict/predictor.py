@@ -1,5 +1,7 @@
 """The base classes of Python prediction endpoints."""
 
+from __future__ import annotations
+
 
 class _Predictor:
     def __init__(self, data_folder=None):

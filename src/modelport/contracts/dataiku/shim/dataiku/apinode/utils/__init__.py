@@ -1,5 +1,7 @@
 """Calls to the other endpoints of the same service."""
 
+from __future__ import annotations
+
 _caller = {}
 
 
