@@ -12,7 +12,7 @@ from tests.harness import Running, function, predictor, regression, serving, wri
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with one regression endpoint "ep" (sums a row) and one function "fn" (echoes); tests must not harm it."""
+    """A server with a regression endpoint "ep" (sums a row) and a function "fn" (echoes); tests must not harm it."""
     folder = write_service(
         Path(tmp_path_factory.mktemp("plain")) / "service",
         regression(testQueries=[{"q": {"features": {"a": 1.0, "b": 2.0}}}]),

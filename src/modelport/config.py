@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, get_type_hints
 from modelport.errors import ConfigError
 
 
-def setting(default: Any, help: str, secret: bool = False) -> Any:
+def setting(default: Any, what: str, secret: bool = False) -> Any:
     """A field of ``Settings``: its default, and what it does in one sentence."""
-    return field(default=default, metadata={"help": help, "secret": secret})
+    return field(default=default, metadata={"help": what, "secret": secret})
 
 
 @dataclass(frozen=True)

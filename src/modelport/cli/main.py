@@ -28,6 +28,7 @@ def main() -> None:
 
 
 def complain(error: SetupError) -> None:
+    """The cause, every fault, the model author's traceback where there is one, and what would help."""
     print(f"error: {error.message}", file=sys.stderr)
     for fault in error.faults:
         print(f"  - {fault}", file=sys.stderr)

@@ -18,7 +18,7 @@ def with_settings(function: Callable[..., int]) -> Callable[..., int]:
         inspect.Parameter(
             item.name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[item.type | None, Parameter(help=_help(item), show_default=False)],  # type: ignore[name-defined]
+            annotation=Annotated[item.type | None, Parameter(help=_help(item), show_default=False)],
             default=None,
         )
         for item in config.items()

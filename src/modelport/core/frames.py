@@ -76,13 +76,14 @@ class FrameBuffer:
             return False
         _, flags, _, meta_size, body_size = HEAD.unpack_from(data)
         self._check(meta_size, body_size, flags)
-        return len(data) >= HEAD.size + meta_size + (0 if flags & SPOOLED else body_size)
+        size: int = HEAD.size + meta_size + (0 if flags & SPOOLED else body_size)
+        return len(data) >= size
 
     def _check(self, meta_size: int, body_size: int, flags: int) -> None:
         if meta_size > MAX_META or (body_size > self.max_body and not flags & SPOOLED):
             raise BrokenFrame(f"a frame of {meta_size} + {body_size} bytes is over the limit")
 
-    def _cut(self, data: bytes) -> Any:
+    def _cut(self, data: bytes) -> tuple[list[Frame], int]:
         frames: list[Frame] = []
         at = 0
         size = len(data)

@@ -47,6 +47,9 @@ def dumps(value: Any) -> bytes:
         raise TypeError("nested too deeply, or containing itself") from None
 
 
+WRITES_ARRAYS = orjson is not None
+"""Whether ``dumps`` takes numpy arrays as they are, without a detour by lists."""
+
 _OPTIONS = 0 if orjson is None else orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 

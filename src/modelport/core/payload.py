@@ -1,4 +1,4 @@
-"""What a request carries, and the only place where one kind becomes another.
+"""What a request carries: Table, Tensors, Blob, Json, Args.
 
 Columns and tensor data are *typed buffers* (``array.array``, ``memoryview``, ``numpy.ndarray``: whatever speaks
 the buffer protocol with a native number format) or lists of Python values. So this module needs no numpy, and
@@ -7,23 +7,21 @@ numpy can wrap a buffer without copying it.
 
 from __future__ import annotations
 
-import base64
-import datetime
 import math
 import struct
 from array import array
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Union
 
 from modelport.core import jsontext
-from modelport.errors import InvalidInput, Unconvertible
+from modelport.errors import Unconvertible
 
 Column = Any
 """A typed buffer or a list, one value a row."""
 
-TYPECODES = {
+TYPECODES: dict[str, Any] = {
     "BOOL": "?", "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q",
     "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q",
     "FP16": "e", "FP32": "f", "FP64": "d",
@@ -204,14 +202,11 @@ class Args:
 
 
 Payload = Union[Table, Tensors, Blob, Json, Args]
-KINDS: dict[str, type[Any]] = {"table": Table, "tensors": Tensors, "blob": Blob, "json": Json, "args": Args}
 
 
 def kind_of(payload: Payload) -> str:
+    """ "table", "tensors", "blob", "json" or "args"."""
     return type(payload).__name__.lower()
-
-
-# --- columns ---------------------------------------------------------------------------------------------
 
 
 def buffer_format(column: Column) -> str | None:
@@ -236,7 +231,7 @@ def values(column: Column, datatype: str | None = None) -> list[Any]:
     if isinstance(column, memoryview) and column.format == "e":
         return list(struct.unpack(f"{len(column)}e", bytes(column)))
     tolist = getattr(column, "tolist", None)
-    return tolist() if tolist is not None else list(column)  # type: ignore[no-any-return]
+    return list(column) if tolist is None else tolist()
 
 
 def typed_buffer(data: list[Any], datatype: str) -> Any:
@@ -257,7 +252,7 @@ def typed_buffer(data: list[Any], datatype: str) -> Any:
         if code == "?":
             return memoryview(bytes(data)).cast("?")
         if code == "e":
-            return memoryview(bytearray(struct.pack(f"{len(data)}e", *data))).cast("B").cast("e")
+            return memoryview(bytearray(struct.pack(f"{len(data)}e", *data))).cast("B").cast("e")  # type: ignore[call-overload]
         return array(code, data)
     except (TypeError, OverflowError, struct.error):
         raise ValueError(f"{_first_misfit(data, datatype)} is not a {datatype}") from None
@@ -320,203 +315,3 @@ def column_to_tensor(name: str, column: Column, shape: Sequence[int] | None = No
 def _text(cell: Any) -> Any:
     plain = jsontext.loads(jsontext.dumps(cell))
     return plain if isinstance(plain, str) else cell
-
-
-# --- conversions -----------------------------------------------------------------------------------------
-
-
-def convert(payload: Payload, kind: str, columns: Sequence[str] = ()) -> Payload:
-    """``payload`` as another kind ("table", "tensors", "blob", "json", "args").
-
-    ``columns`` names the columns that the model expects, where that is known. Raises ``Unconvertible`` naming
-    both sides where there is no faithful way.
-    """
-    have = kind_of(payload)
-    if have == kind:
-        return payload
-    way = _WAYS.get((have, kind))
-    if way is None:
-        raise Unconvertible(
-            f"this model takes {kind}, and {have} cannot become {kind} without loss",
-            hint=f"what can: {', '.join(sorted(source for source, target in _WAYS if target == kind))}",
-        )
-    return way(payload, columns)
-
-
-def _tensors_to_table(payload: Tensors, columns: Sequence[str]) -> Table:
-    tensors = payload.items
-    if len(tensors) == 1 and len(tensors[0].shape) == 2:
-        return _matrix_to_table(tensors[0], columns)
-    lengths = {tensor.rows for tensor in tensors}
-    if len(lengths) > 1:
-        sizes = ", ".join(f"{tensor.name!r} {tensor.rows}" for tensor in tensors)
-        raise InvalidInput(f"as columns of one table the inputs need equal lengths, but have {sizes}")
-    names: list[str] = []
-    cells: list[Column] = []
-    for tensor in tensors:
-        if tensor.size != tensor.rows:
-            raise Unconvertible(
-                f"this model takes a table, and input {tensor.name!r} of shape {list(tensor.shape)} is not a column",
-                hint="send one [n] or [n, 1] input a column, or a single [n, columns] input",
-            )
-        names.append(tensor.name)
-        cells.append(_as_column(tensor))
-    return Table(names, cells)
-
-
-def _matrix_to_table(tensor: Tensor, columns: Sequence[str]) -> Table:
-    rows, width = tensor.shape
-    names: Sequence[Any]
-    if columns and len(columns) != width:
-        raise InvalidInput(
-            f"input {tensor.name!r} has {width} columns, the model takes {len(columns)}: {', '.join(columns)}"
-        )
-    names = columns or ([tensor.name] if width == 1 else list(range(width)))
-    if tensor.datatype in TYPECODES and tensor.datatype != "FP16":
-        return Table(names, block=tensor)
-    flat = _as_column(tensor)
-    return Table(names, [flat[i::width] for i in range(width)]) if width else Table.empty(rows)
-
-
-def _as_column(tensor: Tensor) -> Column:
-    if tensor.datatype == "BYTES":
-        read = _HINTS.get(tensor.parameters.get("content_type", ""), _decoded)
-        try:
-            return [None if value is None else read(value) for value in tensor.data]
-        except ValueError as fault:
-            raise InvalidInput(f"input {tensor.name!r}: {fault}") from None
-    return tensor.flat() if tensor.datatype in ("FP16", "BF16") else tensor.data
-
-
-def _decoded(value: Any) -> Any:
-    """Strings must not arrive as bytes; what is not UTF-8 stays as it is."""
-    if isinstance(value, (bytes, memoryview)):
-        try:
-            return str(value, "utf-8")
-        except UnicodeDecodeError:
-            return bytes(value)
-    return value
-
-
-_HINTS: dict[Any, Callable[[Any], Any]] = {
-    "base64": lambda value: base64.b64decode(value, validate=True),
-    "datetime": lambda value: datetime.datetime.fromisoformat(_decoded(value)),
-}
-"""What a ``content_type`` parameter says that strings stand for."""
-
-
-def _tensors_to_args(payload: Tensors, columns: Sequence[str]) -> Args:
-    return Args({tensor.name: _argument(tensor) for tensor in payload.items})
-
-
-def _argument(tensor: Tensor) -> Any:
-    plain = Tensor(tensor.name, tensor.datatype, tensor.shape, _as_column(tensor))
-    return plain.flat()[0] if plain.size == 1 and len(plain.shape) < 2 else plain.nested()
-
-
-def _table_to_tensors(payload: Table, columns: Sequence[str]) -> Tensors:
-    if payload.block is not None and not columns:
-        return Tensors([payload.block])
-    return Tensors([column_to_tensor(str(name), column) for name, column in zip(payload.names, payload.columns)])
-
-
-def _table_to_args(payload: Table, columns: Sequence[str]) -> Args:
-    if len(payload) != 1:
-        raise Unconvertible(f"a function takes one set of arguments, and the table has {len(payload)} rows")
-    return Args(payload.to_records()[0])
-
-
-def _json_to_table(payload: Json, columns: Sequence[str]) -> Table:
-    records = payload.value if isinstance(payload.value, list) else [payload.value]
-    if not all(isinstance(record, dict) for record in records):
-        raise Unconvertible("this model takes a table: JSON must be an object, or a list of objects, one a row")
-    return Table.from_records(records)
-
-
-def _json_to_args(payload: Json, columns: Sequence[str]) -> Args:
-    if not isinstance(payload.value, dict):
-        raise Unconvertible("arguments have names: JSON must be an object")
-    return Args(payload.value)
-
-
-def _blob_to_json(payload: Blob, columns: Sequence[str]) -> Json:
-    if "json" not in payload.media_type:
-        raise Unconvertible(f"{payload.media_type} is not JSON")
-    try:
-        return Json(jsontext.loads(payload.data))
-    except ValueError as fault:
-        raise InvalidInput(f"not JSON: {fault}") from None
-
-
-_WAYS: dict[tuple[str, str], Callable[[Any, Sequence[str]], Any]] = {
-    ("tensors", "table"): _tensors_to_table,
-    ("tensors", "args"): _tensors_to_args,
-    ("tensors", "json"): lambda payload, columns: Json(_tensors_to_args(payload, columns).values),
-    ("table", "tensors"): _table_to_tensors,
-    ("table", "args"): _table_to_args,
-    ("table", "json"): lambda payload, columns: Json(payload.to_records()),
-    ("json", "table"): _json_to_table,
-    ("json", "args"): _json_to_args,
-    ("json", "blob"): lambda payload, columns: Blob(jsontext.dumps(payload.value), "application/json", "utf-8"),
-    ("args", "table"): lambda payload, columns: Table.from_records([payload.values]),
-    ("args", "json"): lambda payload, columns: Json(payload.values),
-    ("blob", "json"): _blob_to_json,
-}
-
-
-# --- batches ---------------------------------------------------------------------------------------------
-
-
-class Batch(NamedTuple):
-    """Several payloads as one, and how many rows each of them brought."""
-
-    payload: Payload
-    rows: list[int]
-
-
-def merge(payloads: Sequence[Payload]) -> Batch | None:
-    """The payloads as one, or None when their outlines differ (columns, types, trailing dimensions)."""
-    first = payloads[0]
-    if isinstance(first, Table):
-        return _merge_tables(payloads)
-    if isinstance(first, Tensors):
-        return _merge_tensors(payloads)
-    return None
-
-
-def _merge_tables(payloads: Sequence[Any]) -> Batch | None:
-    first = payloads[0]
-    if any(not isinstance(table, Table) or table.names != first.names for table in payloads):
-        return None
-    rows = [len(table) for table in payloads]
-    if all(table.block is not None for table in payloads):
-        if len({table.block.datatype for table in payloads}) > 1:
-            return None
-        data = b"".join([table.block.data for table in payloads])
-        block = Tensor("", first.block.datatype, (sum(rows), len(first.names)), raw_buffer(data, first.block.datatype))
-        return Batch(Table(first.names, block=block), rows)
-    if any(table.block is not None for table in payloads):
-        return None  # the same column would be float in one request and something else in its neighbour
-    parts = [[values(column) for column in table.columns] for table in payloads]
-    return Batch(Table(first.names, [list(chain.from_iterable(cells)) for cells in zip(*parts)]), rows)
-
-
-def _merge_tensors(payloads: Sequence[Any]) -> Batch | None:
-    def outline(payload: Any) -> Any:
-        return [(t.name, t.datatype, t.shape[1:]) for t in payload.items] if isinstance(payload, Tensors) else None
-
-    first = outline(payloads[0])
-    if any(outline(payload) != first or any(not t.shape for t in payload.items) for payload in payloads):
-        return None
-    rows = [len(payload) for payload in payloads]
-    if any(t.rows != n for payload, n in zip(payloads, rows) for t in payload.items):
-        return None
-    merged = []
-    for parts in zip(*(payload.items for payload in payloads)):
-        head = parts[0]
-        if head.datatype == "BYTES":
-            data: Any = list(chain.from_iterable(part.data for part in parts))
-        else:
-            data = raw_buffer(b"".join([part.data for part in parts]), head.datatype)
-        merged.append(Tensor(head.name, head.datatype, (sum(rows), *head.shape[1:]), data))
-    return Batch(Tensors(merged), rows)

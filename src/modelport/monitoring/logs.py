@@ -49,7 +49,7 @@ class HumanFormatter(logging.Formatter):
     """Time, level, where it comes from, what happened."""
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        moment = datetime.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         model = getattr(record, "model", "")
         request = getattr(record, "request", "")
         tag = " ".join(part for part in (model, request) if part)

@@ -15,6 +15,8 @@ ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
 class Batching(BaseModel):
+    """How many requests a worker may take at once."""
+
     model_config = ConfigDict(extra="forbid")
     maxRequests: Annotated[int, Field(ge=1, le=4096)]
 

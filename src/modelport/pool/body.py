@@ -44,6 +44,9 @@ class Spool:
             at += len(data)
             yield data
 
+    def __bytes__(self) -> bytes:
+        return b"".join(self.chunks())
+
     def close(self) -> None:
         self._file.close()
 

@@ -16,7 +16,7 @@ MAX_REPLY = frames.SPOOL_THRESHOLD + (1 << 16)
 
 
 class Link(asyncio.Protocol):
-    """``on_frame`` gets each frame; ``on_end`` is told once, with what was wrong or None, when there will be no more."""
+    """``on_frame`` gets each frame; ``on_end`` is told once that there will be no more: what was wrong, or None."""
 
     def __init__(
         self, side: socket.socket, on_frame: Callable[[Frame], None], on_end: Callable[[str | None], None]
@@ -50,9 +50,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._buffer.feed(data):
-                if frame.spooled:
-                    frame = frame._replace(body=self._adopt(frame.spooled))
-                self._on_frame(frame)
+                self._on_frame(frame._replace(body=self._adopt(frame.spooled)) if frame.spooled else frame)
         except (BrokenFrame, LookupError, TypeError, ValueError) as fault:
             self._fault = f"it broke the link: {fault!r}"
             self.close()

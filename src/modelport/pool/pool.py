@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from modelport.core.call import Call, Deadline
@@ -400,6 +400,5 @@ def interpreter_of(environment: str | None) -> str:
     """The Python of an environment: a virtual environment's folder, an interpreter, or None for the front's own."""
     if environment is None:
         return sys.executable
-    if os.path.isdir(environment):
-        return os.path.join(environment, "bin", "python")
-    return environment
+    place = Path(environment)
+    return str(place / "bin" / "python") if place.is_dir() else environment

@@ -62,13 +62,13 @@ class Worker:
         read_end, write_end = os.pipe()
         try:
             theirs = (their_stream.fileno(), their_side.fileno())
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a vfork: it takes a millisecond or two
                 [self._interpreter, str(BOOTSTRAP), *map(str, theirs), str(os.getpid())],
                 pass_fds=theirs,
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
-                cwd=self.spec.root if os.path.isdir(self.spec.root) else os.path.dirname(self.spec.root),
+                cwd=self.spec.root,
                 env=environment(self.spec.limits.threads),
                 start_new_session=True,
             )
@@ -210,7 +210,7 @@ class Worker:
 
 def jittered(requests: int) -> int:
     """Within a tenth of ``requests``, so that workers started together are not replaced together."""
-    return max(1, round(requests * random.uniform(0.9, 1.1))) if requests else 0
+    return max(1, round(requests * random.uniform(0.9, 1.1))) if requests else 0  # noqa: S311
 
 
 def exit_cause(code: int) -> str:

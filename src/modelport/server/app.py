@@ -6,8 +6,6 @@ them on; it never looks into them.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hmac
 import inspect
 import itertools
@@ -21,11 +19,9 @@ from typing import Any, NamedTuple
 
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
-from modelport.core.frames import SPOOL_THRESHOLD
 from modelport.core.protocol import Question, Route, WireProtocol
-from modelport.dataplane import Dataplane, hashed
+from modelport.dataplane import Dataplane, Endpoint, hashed
 from modelport.errors import (
-    BodyTooLarge,
     Cancelled,
     ConfigError,
     Forbidden,
@@ -35,18 +31,15 @@ from modelport.errors import (
     Unauthorized,
 )
 from modelport.monitoring.logs import access
-from modelport.pool.body import Body, Spool
+from modelport.pool.body import Spool
 from modelport.server.auth import credential
 from modelport.server.health import health_routes
+from modelport.server.intake import Receive, discard, read_body
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_LOCAL_BODY = 1 << 20
 """Bytes that a request which the front answers itself may bring."""
-DRAIN_BYTES = 64 << 20
-"""How much of a refused body is still read, so that the client gets to see the refusal."""
-DRAIN_SECONDS = 2.0
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _log = logging.getLogger("modelport.server")
@@ -54,6 +47,8 @@ _log = logging.getLogger("modelport.server")
 
 @dataclass(frozen=True)
 class ConnectionLimits:
+    """What ``Connection`` enforces; sizes in bytes, times in seconds."""
+
     max_connections: int
     max_head: int
     max_headers: int
@@ -71,6 +66,8 @@ class Bound(NamedTuple):
 
 
 class App:
+    """Routes requests to endpoints and to what the front answers itself. ``draining`` closes after each answer."""
+
     def __init__(
         self,
         plane: Dataplane,
@@ -136,39 +133,18 @@ class App:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
-        path, method = scope["path"], scope["method"]
+        path = scope["path"]
         methods = self._table.get(path)
         if methods is None and path.startswith("//"):
             path = "/" + path.lstrip("/")
             methods = self._table.get(path)
-        bound = methods.get(method) if methods is not None else None
+        bound = methods.get(scope["method"]) if methods is not None else None
         headers = _pick(scope["headers"], bound.wanted if bound is not None else _ALWAYS_BYTES)
         request_id = self._request_id(headers.get(b"x-request-id"))
-        connection = scope.get("modelport.connection")
-        unread = True
-        body: Body = b""
         try:
             if bound is None:
-                raise self._no_route(path, method, methods)
-            endpoint = bound.route.endpoint
-            if endpoint is not None:
-                endpoint.admit(credential(headers.get(b"authorization")))  # type: ignore[attr-defined]
-                body = await self._read(receive, headers, self._settings.max_body)
-                unread = False
-                call = Call(
-                    request_id,
-                    bound.protocol.name,
-                    bound.route.verb,
-                    {name.decode(): value.decode("latin-1") for name, value in headers.items()},
-                    scope["query_string"].decode("latin-1"),
-                    path,
-                )
-                reply = await self._plane.execute(endpoint, call, body, connection)  # type: ignore[arg-type]
-            else:
-                self._check_admin(bound.route, headers)
-                body = await self._read(receive, headers, MAX_LOCAL_BODY)
-                unread = False
-                reply = await self._answer(bound.route, path, scope, headers, body)
+                raise self._no_route(path, scope["method"], methods)
+            reply = await self._serve(bound, path, scope, receive, headers, request_id)
         except Cancelled:
             self._note(bound, scope, 499, begin, request_id, "cancelled")
             return
@@ -177,68 +153,47 @@ class App:
         except Exception:
             _log.exception("request %s failed inside the server", request_id, extra={"request": request_id})
             reply = self._owner_of(path, bound).error(ModelportError("internal error"), request_id)
+        self._note(bound, scope, reply.status, begin, request_id, reply.code)
+        await self._send(reply, request_id, send, receive)
+
+    async def _serve(
+        self, bound: Bound, path: str, scope: Any, receive: Receive, headers: dict[bytes, bytes], request_id: str
+    ) -> Reply:
+        route, announced = bound.route, headers.get(b"content-length")
+        named = {name.decode(): value.decode("latin-1") for name, value in headers.items()}
+        query = scope["query_string"].decode("latin-1")
+        if route.endpoint is None:
+            self._check_admin(route, headers)
+            body = await read_body(receive, announced, MAX_LOCAL_BODY)
+            return await self._answer(route, Question(path, query, named, bytes(body)))
+        endpoint: Endpoint = route.endpoint  # type: ignore[assignment]
+        endpoint.admit(credential(headers.get(b"authorization")))
+        body = await read_body(receive, announced, self._settings.max_body)
+        try:
+            call = Call(request_id, bound.protocol.name, route.verb, named, query, path)
+            return await self._plane.execute(endpoint, call, body, scope.get("modelport.connection"))
         finally:
             if isinstance(body, Spool):
                 body.close()
-        self._note(bound, scope, reply.status, begin, request_id, reply.code)
-        await self._send(reply, request_id, send, receive if unread and reply.status == 413 else None)
 
     def _request_id(self, given: bytes | None) -> str:
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given.decode()
         return f"{self._boot}-{next(self._ids):x}"
 
-    async def _read(self, receive: Receive, headers: dict[bytes, bytes], limit: int) -> Body:
-        """The body's bytes, in memory when small and in a spool when large. Raises ``BodyTooLarge``."""
-        announced = headers.get(b"content-length")
-        if announced is not None and int(announced) > limit:
-            raise _too_large(limit)
-        message = await receive()
-        if message["type"] != "http.request":
-            raise Cancelled("the client went away")
-        data: bytes = message["body"]
-        if not message["more_body"]:
-            if len(data) > limit:
-                raise _too_large(limit)
-            return data
-        parts, size = [data], len(data)
-        spool = Spool() if announced is not None and int(announced) > SPOOL_THRESHOLD else None
-        try:
-            while True:
-                if spool is None and size > SPOOL_THRESHOLD:
-                    spool = Spool()
-                if spool is not None and parts:
-                    for part in parts:
-                        spool.write(part)
-                    parts.clear()
-                if not message["more_body"]:
-                    return spool if spool is not None else b"".join(parts)
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Cancelled("the client went away")
-                size += len(message["body"])
-                if size > limit:
-                    raise _too_large(limit)
-                parts.append(message["body"])
-        except BaseException:
-            if spool is not None:
-                spool.close()
-            raise
-
-    async def _answer(self, route: Route, path: str, scope: Any, headers: dict[bytes, bytes], body: Body) -> Reply:
+    async def _answer(self, route: Route, question: Question) -> Reply:
         """What the front answers by itself."""
         assert route.answer is not None
-        data = body if isinstance(body, bytes) else b"".join(body.chunks())
-        named = {name.decode(): value.decode("latin-1") for name, value in headers.items()}
-        answer = route.answer(Question(path, scope["query_string"].decode("latin-1"), named, data))
-        return await answer if inspect.isawaitable(answer) else answer  # type: ignore[return-value]
+        answer = route.answer(question)
+        return await answer if inspect.isawaitable(answer) else answer
 
-    async def _send(self, reply: Reply, request_id: str, send: Send, refused: Receive | None) -> None:
+    async def _send(self, reply: Reply, request_id: str, send: Send, receive: Receive) -> None:
         body = reply.body
+        is_unread = reply.status == 413
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
         headers.append((b"content-length", b"%d" % len(body)))
         headers.append((b"x-request-id", request_id.encode()))
-        if self.draining or refused is not None:
+        if self.draining or is_unread:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if isinstance(body, Spool):
@@ -248,9 +203,9 @@ class App:
             finally:
                 body.close()
             body = b""
-        if refused is not None:
+        if is_unread:
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            await _discard(refused)
+            await discard(receive)
             body = b""
         await send({"type": "http.response.body", "body": body})
 
@@ -324,19 +279,3 @@ def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes]) -> d
 def _owner(route: Route, protocol: str) -> str:
     spec = route.endpoint.spec if route.endpoint is not None else None
     return f"{protocol} ({spec.service or spec.root}: {spec.name})" if spec is not None else protocol
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body is over {limit} bytes", hint="the limit is --max-body")
-
-
-async def _discard(receive: Receive) -> None:
-    """Reads on, without keeping anything, so that closing does not cut off an answer still on its way."""
-    left = DRAIN_BYTES
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if message["type"] != "http.request" or not message["more_body"]:
-                    return

@@ -12,7 +12,7 @@ from modelport.monitoring.metrics import CONTENT_TYPE
 
 
 def health_routes(plane: Dataplane, app: Any) -> list[Route]:
-    """``/healthz/startup``: first loads are over. ``/live``: the front answers. ``/ready``: every model has a worker."""
+    """``startup``: first loads are over. ``live``: the front answers. ``ready``: every model has a worker."""
 
     def live(_: Question) -> Reply:
         return _json(200, {"live": True})

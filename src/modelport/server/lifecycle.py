@@ -80,7 +80,7 @@ class Server:
         self.app = App(self.plane, self.protocols, self._native, settings, self._limits())
         self._server = QuietServer(
             uvicorn.Config(
-                self.app,  # type: ignore[arg-type]
+                self.app,
                 http=Connection,
                 ws="none",
                 loop="uvloop",
@@ -179,6 +179,7 @@ def check_exposure(specs: Sequence[ModelSpec], settings: Settings) -> None:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener there."""
     if host == "localhost":
         return True
     try:

@@ -13,6 +13,7 @@ import sys
 
 
 def adopt_package() -> None:
+    """Registers the package that this file lies in, whatever the import path says."""
     here = os.path.dirname(os.path.abspath(__file__))
     root = os.path.dirname(here)
     if sys.path and os.path.abspath(sys.path[0]) == here:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from typing import Any
 
-from modelport.core import frames
+from modelport.core import frames, jsontext
 from modelport.core.frames import HEAD, SPOOLED, BrokenFrame, Frame
 
 _READ = 1 << 18
@@ -38,7 +38,7 @@ class Link:
             return None
         meta_at = self._start + HEAD.size
         body_at = meta_at + meta_size
-        meta = frames.jsontext.loads(bytes(self._view[meta_at:body_at]))
+        meta = jsontext.loads(bytes(self._view[meta_at:body_at]))
         end = self._start + size
         body: Any = bytes(self._view[body_at:end]) if not spooled else self._mapped(body_size)
         self._start = end

@@ -7,11 +7,13 @@ import time
 from typing import Any, NamedTuple
 
 from modelport.core import compression, frames
+from modelport.core.batch import merge
 from modelport.core.call import Call, Outcome, Reply
 from modelport.core.contract import Model
+from modelport.core.conversion import convert
 from modelport.core.frames import Frame
 from modelport.core.model import ModelSpec
-from modelport.core.payload import Payload, convert, merge
+from modelport.core.payload import Payload
 from modelport.core.protocol import Codec
 from modelport.errors import InvalidInput, ModelportError, ModelRaised
 from modelport.worker import capture, imports

@@ -40,6 +40,7 @@ def main(stream_fd: int, side_fd: int) -> None:
 
 
 def limit_memory(limits: Limits) -> None:
+    """Bounds the address space, so that a greedy model gets a ``MemoryError`` and nobody else does."""
     if limits.memory:
         import resource
 

@@ -17,6 +17,8 @@ from modelport.errors import InvalidInput, LoadError, ModelRejected, Unconvertib
 
 
 class DataikuContract:
+    """Service folders, and plain files that define a predictor."""
+
     name = "dataiku"
 
     def find(self, path: str) -> str | None:

@@ -20,11 +20,15 @@ Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class Batching(BaseModel):
+    """How many requests a worker may take at once."""
+
     model_config = ConfigDict(extra="forbid")
     maxRequests: Annotated[int, Field(ge=1, le=4096)]
 
 
 class Endpoint(BaseModel):
+    """One endpoint; paths are relative to the service folder, ``pool`` is checked by ``PoolSettings``."""
+
     model_config = ConfigDict(extra="forbid")
     id: Id
     type: Literal["CUSTOM_PREDICTION", "PY_FUNCTION"]
@@ -42,6 +46,8 @@ class Endpoint(BaseModel):
 
 
 class Service(BaseModel):
+    """The whole file."""
+
     model_config = ConfigDict(extra="forbid")
     serviceId: Id
     generation: Id = "v1"
@@ -105,7 +111,7 @@ def _faults(folder: Path, service: Service) -> list[str]:
     faults += [f"endpoint {name!r} is there twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
     if service.authMethod == "API_KEYS" and not service.apiKeys:
         faults.append("authMethod API_KEYS needs apiKeys")
-    paths = [("libPython", service.libPython)] if service.libPython else []
+    paths: list[tuple[str, str | None]] = [("libPython", service.libPython)]
     for endpoint in service.endpoints:
         paths += [(f"{endpoint.id}.code", endpoint.code), (f"{endpoint.id}.folder", endpoint.folder)]
         paths += [(f"{endpoint.id}.folders", path) for path in endpoint.folders]

@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl
 
 from modelport.core import jsontext
 from modelport.core.call import Call, Outcome, Reply
+from modelport.core.conversion import convert
 from modelport.core.model import Description, ModelSpec
-from modelport.core.payload import Args, Json, Payload, Table, convert, values
+from modelport.core.payload import Args, Json, Payload, Table, values
 from modelport.errors import InvalidBody, InvalidInput, InvalidOutput, ModelportError, NotFound
 from modelport.protocols.dataiku import errors
 
@@ -18,6 +19,8 @@ MAX_FAULTS = 20
 
 
 class DataikuCodec:
+    """The worker half of the user API."""
+
     def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         if call.verb == "predict-simple":
             pairs = parse_qsl(call.query, keep_blank_values=True)
@@ -120,7 +123,7 @@ def _results(outcome: Outcome) -> list[dict[str, Any]]:
     predictions = values(outcome.predictions) if outcome.predictions is not None else _rows(outcome)
     results: list[dict[str, Any]] = [
         {"prediction": value, "ignored": False}
-        if value is not None and value == value
+        if value is not None and value == value  # noqa: PLR0124 - nan is not equal to itself
         else {"ignored": True, "ignoreReason": "IGNORED_BY_MODEL"}
         for value in predictions
     ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from modelport.core import jsontext
+from modelport.core import jsontext, statuses
 from modelport.core.call import Reply
 from modelport.errors import ModelportError
-from modelport.protocols import statuses
 
 STATUSES = dict(statuses.HTTP, queue_timeout=503)
 """Waiting too long is a rejection on this platform, like a full queue."""
@@ -15,6 +14,7 @@ VERSIONS = [("dss-api-version", "1"), ("dss-version", "modelport")]
 
 
 def error(error: ModelportError, request_id: str) -> Reply:
+    """The reply; from 500 on it names the request, so that the log can be searched."""
     message = error.describe()
     detailed = f"{message} ({error.hint})" if error.hint else message
     if statuses.status_of(error, STATUSES) >= 500:

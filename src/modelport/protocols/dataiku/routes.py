@@ -19,6 +19,8 @@ VERBS = {
 
 
 class DataikuProtocol:
+    """The front half of the user API."""
+
     name = "dataiku"
     codec = "modelport.protocols.dataiku.codec"
     headers = ("content-type",)

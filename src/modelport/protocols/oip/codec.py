@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from modelport.core import jsontext
 from modelport.core.call import Call, Outcome, Reply
+from modelport.core.conversion import convert
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import (
     SIZES,
@@ -19,7 +20,6 @@ from modelport.core.payload import (
     Tensor,
     Tensors,
     column_to_tensor,
-    convert,
     raw_buffer,
     typed_buffer,
     values,
@@ -45,6 +45,8 @@ class Asked(NamedTuple):
 
 
 class OipCodec:
+    """The worker half of the protocol."""
+
     def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         head, tail = _split(body, call.headers.get(LENGTH_HEADER))
         try:
@@ -332,7 +334,7 @@ def _json_data(tensor: Tensor) -> Any:
     if tensor.datatype == "BYTES":
         return [cell if cell is None or isinstance(cell, str) else _as_text(cell, tensor.name) for cell in tensor.data]
     numpy = sys.modules.get("numpy")
-    if numpy is not None and jsontext.orjson is not None and tensor.datatype != "FP16" and tensor.size > 64:
+    if numpy is not None and jsontext.WRITES_ARRAYS and tensor.datatype != "FP16" and tensor.size > 64:
         return numpy.ascontiguousarray(numpy.asarray(tensor.data)).reshape(-1)
     return tensor.flat()
 

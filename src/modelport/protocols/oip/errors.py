@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from modelport.core import jsontext
+from modelport.core import jsontext, statuses
 from modelport.core.call import Reply
 from modelport.errors import ModelError, ModelportError
-from modelport.protocols import statuses
 
 STATUSES = dict(statuses.HTTP, model_unloaded=404)
 """To clients of a repository, a model that is not loaded is not there."""
 
 
 def error(error: ModelportError, request_id: str) -> Reply:
+    """The reply; from 500 on it names the request, so that the log can be searched."""
     status = statuses.status_of(error, STATUSES)
     text = error.describe()
     if isinstance(error, ModelError):

@@ -19,6 +19,8 @@ STATES = {"ready": "READY", "starting": "LOADING", "failed": "UNAVAILABLE", "unl
 
 
 class OipProtocol:
+    """The front half of the protocol."""
+
     name = "oip"
     codec = "modelport.protocols.oip.codec"
     headers = (LENGTH_HEADER, "content-type")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dataiku import apinode
 from dataiku.apinode.predict import predictor as predictor
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _NOT_HERE:
         raise AttributeError(
             f"dataiku.{name} works inside Dataiku DSS only: an API node reads no datasets. "

@@ -1,3 +1,5 @@
+"""Python prediction endpoints."""
+
 from __future__ import annotations
 
 from dataiku.apinode.predict import predictor

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class _Predictor:
-    def __init__(self, data_folder=None):
+    def __init__(self, data_folder: Any = None) -> None:
         self.data_folder = data_folder
 
-    def predict(self, features_df):
+    def predict(self, features_df: Any) -> Any:
         raise NotImplementedError("a predictor needs a predict(features_df) method")
 
 

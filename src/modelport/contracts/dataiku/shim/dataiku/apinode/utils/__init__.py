@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-_caller = {}
+from typing import Any
+
+_caller: dict[str, Any] = {}
 
 
-def get_self_client():
+def get_self_client() -> Any:
     """A client for this service with the caller's key; only inside ``predict`` or a function."""
     try:
-        from dataikuapi import APINodeClient
+        from dataikuapi import APINodeClient  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         raise RuntimeError(
             "get_self_client() needs the package dataiku-api-client in the environment of this endpoint"
