@@ -135,8 +135,9 @@ def measure(options: argparse.Namespace) -> int:
     out.write_text(json.dumps(result, indent=1) + "\n")
     show(result, out, options.write_readme and not stopped)
     failed = [cell for cell in bench.cells if "failed" in cell]
-    for cell in failed:
-        print(f"FAILED {cell['scenario']} {cell['target']}: {cell['failed']}", file=sys.stderr)
+    for reason in dict.fromkeys(cell["failed"] for cell in failed):
+        where = dict.fromkeys(f"{cell['scenario']}/{cell['target']}" for cell in failed if cell["failed"] == reason)
+        print(f"FAILED {', '.join(where)}: {reason}", file=sys.stderr)
     if stopped:
         print(f"stopped early: {stopped}; the result is not complete", file=sys.stderr)
     return 1 if failed or stopped else 0
@@ -159,9 +160,7 @@ def show(result: dict[str, Any], file: Path, readme: bool) -> None:
 
 def machine() -> dict[str, Any]:
     """Say what this runs on."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "cores": os.cpu_count(),
         "cpu": models[0].split(":", 1)[1].strip() if models else platform.machine(),

@@ -93,8 +93,9 @@ class Bench:
     def record(self, scenario: str, target: str, turn: int, figures: dict[str, Any]) -> None:
         """Keep a cell and show it."""
         self.cells.append({"scenario": scenario, "target": target, "round": turn, **figures})
+        failed = str(figures.get("failed", "")).partition("\n")[0]
         shown = [f"{key} {value:,.2f}" for key, value in figures.items() if isinstance(value, int | float)]
-        print(f"[{turn}] {scenario:20} {target:20} {figures.get('failed') or ', '.join(shown)}", flush=True)
+        print(f"[{turn}] {scenario:20} {target:20} {failed or ', '.join(shown)}", flush=True)
 
     # Servers
 

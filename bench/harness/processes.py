@@ -71,9 +71,7 @@ class Processes:
         while self.running:
             self.stop(self.running[-1])
 
-    def start(
-        self, name: str, command: Sequence[str], extra: Mapping[str, str], *, piped: bool = False
-    ) -> Started:
+    def start(self, name: str, command: Sequence[str], extra: Mapping[str, str], *, piped: bool = False) -> Started:
         """Start a process in its own session; piped ones talk over standard input and output."""
         log = self.logs / f"{name}.log"
         with log.open("w") as output:

@@ -35,6 +35,6 @@ class Linear(kserve.Model):
 
 if __name__ == "__main__":
     uvicorn.Config.__init__ = configure_on_loopback
-    kserve.ModelServer(
-        http_port=int(os.environ["PORT"]), workers=1, enable_grpc=False, access_log_format=None
-    ).start([Linear()])
+    kserve.ModelServer(http_port=int(os.environ["PORT"]), workers=1, enable_grpc=False, access_log_format=None).start(
+        [Linear()]
+    )

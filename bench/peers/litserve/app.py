@@ -1,6 +1,5 @@
 """LitServe, one worker process. PORT, MODEL and BATCH (0 or 1) come from the environment."""
-
-from __future__ import annotations
+# ruff: noqa: I002 - LitServe looks at the annotations themselves, and takes no text for them
 
 import os
 import pickle

@@ -3,19 +3,60 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
 from modelport import __version__
 from modelport.errors import SetupError
 
-app = App(
-    name="modelport",
-    help="Serve models written for other platforms, unchanged, behind those platforms' own APIs.",
-    version=__version__,
-    help_format="plaintext",
-)
-app.command("modelport.cli.serve:serve", name="serve", help="Serve models from folders and files.")
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
+
+VERBS = {
+    "new": (
+        "Make a working model folder.",
+        "A folder with models of that platform, trained on real data, saved test queries and a README.md.",
+        ["modelport new dataiku ./service"],
+    ),
+    "serve": (
+        "Serve models from folders and files.",
+        "Finds what the models are, starts workers, and answers their own platform's API and the "
+        "Open Inference Protocol. Ctrl-C finishes what runs, then stops.",
+        ["modelport serve ./service", "modelport serve ./service ./other/predictor.py --port 0"],
+    ),
+    "check": (
+        "Load models and try them, without a server.",
+        "Loads each model in a real worker, replays its saved test queries, then tries missing values, wrong "
+        "types, an empty batch, and whether a row's answer depends on its neighbours. Exit code 1 when a check fails.",
+        ["modelport check ./service", "modelport check ./service --endpoint iris --json"],
+    ),
+    "call": (
+        "Send one request to a model or a server.",
+        "A path loads the model in a worker and asks it; a URL asks a running server. Without --data, a path "
+        "is asked its first saved test query and a URL is read with GET. Exit code 0 for a 2xx answer, else 1.",
+        [
+            "modelport call ./service --endpoint iris",
+            "modelport call http://127.0.0.1:8080/v2/models/iris",
+            "modelport call http://127.0.0.1:8080/public/api/v1/service/iris/predict --data @query.json --key KEY",
+        ],
+    ),
+    "bench": (
+        "Measure latency under a steady load.",
+        "Requests leave on a fixed schedule, whether or not earlier ones were answered, and each is timed from "
+        "the moment it should have left. Without --rate, five rates up to the capacity found are measured.",
+        [
+            "modelport bench ./service --endpoint iris --html curve.html",
+            "modelport bench http://127.0.0.1:8080/v2/models/iris/infer --data @query.json --rate 200 --rate 400",
+        ],
+    ),
+    "doctor": (
+        "Say what is installed, what is missing, and what a model would need.",
+        "Runs none of the model's code. Exit code 1 when something would fail.",
+        ["modelport doctor", "modelport doctor ./service"],
+    ),
+}
+"""Name to one line of help, more help, and examples; the verb is the function of that name in its own module."""
 
 
 def main() -> None:
@@ -25,6 +66,9 @@ def main() -> None:
     except SetupError as error:
         complain(error)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has left
+        sys.stderr.close()
+        sys.exit(1)
 
 
 def complain(error: SetupError) -> None:
@@ -37,6 +81,31 @@ def complain(error: SetupError) -> None:
         print(traceback.rstrip(), file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def _misuse(error: CycloptsError) -> Any:
+    from rich.text import Text
+
+    verb = " ".join(["modelport", *(error.command_chain or ())])
+    return Text(f"error: {error}\nhint: {verb} --help")
+
+
+app = App(
+    name="modelport",
+    help="Serve models written for other platforms, unchanged, behind those platforms' own APIs.",
+    help_epilogue="Start with: modelport new dataiku ./service\n",
+    version=__version__,
+    help_format="plaintext",
+    error_formatter=_misuse,
+)
+for _order, (_verb, (_line, _more, _examples)) in enumerate(VERBS.items()):
+    app.command(
+        f"modelport.cli.{_verb}:{_verb}",
+        name=_verb,
+        help=f"{_line}\n\n{_more}",
+        help_epilogue="\n".join(["Examples:", *(f"  {_example}" for _example in _examples), ""]),
+        sort_key=_order,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import IO
 _EXTRAS = ("request", "model", "worker", "protocol", "method", "path", "status", "seconds", "client", "code")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x1b]")
 _SECRETS = re.compile(
-    r"(?i)((?:authorization|proxy-authorization|x-api-key|api[-_]?key|cookie|set-cookie|datarobot-key|token|password)"
+    r"(?i)((?:authorization|proxy-authorization|x-api-key|api[-_]?key|cookie|set-cookie|[a-z]+-key|token|password)"
     r"[\"']?\s*[:=]\s*[\"']?(?:basic\s+|bearer\s+)?)[^\s\"',;&]+"
 )
 _USERINFO = re.compile(r"(\w+://)[^/\s@]+@")

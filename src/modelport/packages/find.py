@@ -20,7 +20,7 @@ def find(path: str, settings: Settings) -> list[ModelSpec]:
     """The models at ``path``, a folder or a file. Raises ``ConfigError`` listing every fault."""
     place = Path(path).resolve()
     if not place.exists():
-        raise ConfigError(f"there is nothing at {path}", hint="modelport new dataiku DIR makes a working example")
+        raise ConfigError(f"there is nothing at {path}", hint="modelport new PLATFORM DIR makes a working example")
     given = manifest.read(place if place.is_dir() else place.parent)
     contract = _contract(place, given)
     specs = contract.read(str(place), given.model_dump(exclude_none=True))

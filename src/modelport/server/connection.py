@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from modelport.core import jsontext
+from modelport.server.onewrite import OneWrite
 
 MIN_RATE = 1024
 """Bytes a second that a body must make on average over one ``body_timeout``."""
@@ -39,7 +40,7 @@ class Connection(HttpToolsProtocol):
         self._refusal = Refused(400, "this is not HTTP")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, OneWrite(transport)))
         if len(self.connections) > self._limits.max_connections:
             self._refusal = Refused(503, "too many connections")
             self.send_400_response("")
@@ -95,6 +96,10 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._stop_timer()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        cast(OneWrite, self.transport).flush()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -35,6 +36,8 @@ def main(stream_fd: int, side_fd: int) -> None:
     except BaseException as fault:
         link.send(frames.FAILED, failure(fault))
         return
+    gc.collect()
+    gc.freeze()  # what the model loaded stays: no collection need look at it again
     link.send(frames.READY, {"description": model.description.to_dict(), "python": sys.version.split()[0]})
     Loop(link, spec, model, codecs, order.meta["detail"]).run()
 
