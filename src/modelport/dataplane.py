@@ -80,14 +80,17 @@ class Statistics:
 
 
 class Dataplane:
-    """Every endpoint of this server, and the way to each. ``base`` is the server's own URL, for models that call it."""
+    """Every endpoint of this server, and the way to each.
+
+    ``base`` is the server's own URL, for models that call it; ``draining`` says that it is about to stop.
+    """
 
     def __init__(
         self, codecs: Mapping[str, str], contracts: Mapping[str, str], metrics: Metrics, settings: Settings
     ) -> None:
         self.endpoints: list[Endpoint] = []
         self.metrics = metrics
-        self.alive = True
+        self.draining = False
         self.base = ""
         self._codecs = dict(codecs)
         self._contracts = dict(contracts)
@@ -96,8 +99,20 @@ class Dataplane:
         metrics.watch(self.endpoints)
 
     @property
+    def repository(self) -> bool:
+        """Whether models may be listed, loaded and unloaded from outside."""
+        return self._settings.repository
+
+    @property
+    def data_dir(self) -> str:
+        """The node's data folder; empty when it has none."""
+        return self._settings.data_dir
+
+    @property
     def ready(self) -> bool:
-        """Every endpoint that is meant to be loaded has a live worker; an empty server is not ready."""
+        """Every endpoint that is meant to be loaded has a live worker; an empty or draining server is not ready."""
+        if self.draining:
+            return False
         wanted = [endpoint for endpoint in self.endpoints if endpoint.state != "unloaded"]
         return bool(self.endpoints) and all(endpoint.state == "ready" for endpoint in wanted)
 

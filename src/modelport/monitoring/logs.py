@@ -60,13 +60,11 @@ class HumanFormatter(logging.Formatter):
 
 
 def configure(form: str = "auto", level: str = "info", stream: IO[str] | None = None) -> None:
-    """Sets up the "modelport" loggers. ``form`` is "human", "json" or "auto": human on a terminal."""
+    """Sets up logging for this process. ``form`` is "human", "json" or "auto": human on a terminal."""
     stream = stream or sys.stderr
     if form == "auto":
         form = "human" if stream.isatty() else "json"
     handler = logging.StreamHandler(stream)
     handler.setFormatter(HumanFormatter() if form == "human" else JsonFormatter())
-    logger = logging.getLogger("modelport")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level.upper())
-    logger.propagate = False
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("modelport").setLevel(level.upper())

@@ -194,7 +194,6 @@ class Pool:
     def worker_ready(self, worker: Worker, meta: Mapping[str, Any]) -> None:
         self.description = Description.from_dict(meta["description"])
         self.error = None
-        self._failures = 0
         self._gave_up = False
         self._settled.set()
         _log.info("%s: worker %d is ready (Python %s)", self.spec.name, worker.pid, meta["python"])
@@ -207,6 +206,7 @@ class Pool:
         self._watch_shrink()
 
     def worker_free(self, worker: Worker) -> None:
+        self._failures = 0
         if not self._open:
             worker.leave()
             return

@@ -66,7 +66,7 @@ class Bound(NamedTuple):
 
 
 class App:
-    """Routes requests to endpoints and to what the front answers itself. ``draining`` closes after each answer."""
+    """Routes requests to endpoints and to what the front answers itself."""
 
     def __init__(
         self,
@@ -77,7 +77,6 @@ class App:
         limits: ConnectionLimits,
     ) -> None:
         self.limits = limits
-        self.draining = False
         self._plane = plane
         self._protocols = list(protocols)
         self._native = next((p for p in self._protocols if p.name == native), self._protocols[0])
@@ -93,7 +92,7 @@ class App:
     def _mount(self) -> None:
         """Every protocol at its own paths and under its prefix. Raises ``ConfigError`` for a path with two owners."""
         faults: list[str] = []
-        for route in health_routes(self._plane, self):
+        for route in health_routes(self._plane):
             self._add(route, self._native, "", faults)
         for protocol in self._protocols:
             for route in protocol.routes(self._plane, self._plane.endpoints):
@@ -193,7 +192,7 @@ class App:
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
         headers.append((b"content-length", b"%d" % len(body)))
         headers.append((b"x-request-id", request_id.encode()))
-        if self.draining or is_unread:
+        if self._plane.draining or is_unread:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if isinstance(body, Spool):

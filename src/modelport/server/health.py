@@ -11,7 +11,7 @@ from modelport.dataplane import Dataplane
 from modelport.monitoring.metrics import CONTENT_TYPE
 
 
-def health_routes(plane: Dataplane, app: Any) -> list[Route]:
+def health_routes(plane: Dataplane) -> list[Route]:
     """``startup``: first loads are over. ``live``: the front answers. ``ready``: every model has a worker."""
 
     def live(_: Question) -> Reply:
@@ -21,11 +21,12 @@ def health_routes(plane: Dataplane, app: Any) -> list[Route]:
         return _json(200 if plane.started else 503, {"started": plane.started})
 
     def ready(_: Question) -> Reply:
-        is_ready = plane.ready and not app.draining
         waiting = {
             e.spec.name: f"{e.state}: {e.reason}" for e in plane.endpoints if e.state not in ("ready", "unloaded")
         }
-        return _json(200 if is_ready else 503, {"ready": is_ready, "draining": app.draining, "not_ready": waiting})
+        return _json(
+            200 if plane.ready else 503, {"ready": plane.ready, "draining": plane.draining, "not_ready": waiting}
+        )
 
     def metrics(_: Question) -> Reply:
         return Reply(200, [("content-type", CONTENT_TYPE)], plane.metrics.text())

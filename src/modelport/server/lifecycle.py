@@ -127,7 +127,7 @@ class Server:
             self._server.force_exit = self._server.should_exit = True
             return
         _log.info("stopping: finishing what runs, for %g s at most", self.settings.grace)
-        self.app.draining = True
+        self.plane.draining = True
         self._socket.listen(0)
         loop.call_later(self.settings.linger, setattr, self._server, "should_exit", True)
 

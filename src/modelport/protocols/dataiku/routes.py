@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from modelport.core import jsontext
 from modelport.core.call import FUNCTION, PREDICT, Reply
 from modelport.core.protocol import Node, Question, Route, Served
 from modelport.errors import ModelportError, NotFound
 from modelport.protocols.dataiku import errors
+
+NOT_ALIVE = "apinode-not-alive.txt"
+"""A file of this name in the data folder takes the node out of a load balancer, while it still answers."""
 
 BASE = "/public/api/v1"
 VERBS = {
@@ -28,8 +32,9 @@ class DataikuProtocol:
 
     def routes(self, node: Node, endpoints: Iterable[Served]) -> list[Route]:
         def is_alive(_: Question) -> Reply:
-            body = jsontext.dumps({"isAlive": node.alive})
-            return Reply(200 if node.alive else 503, [("content-type", "application/json"), *errors.VERSIONS], body)
+            alive = not node.draining and not (node.data_dir and Path(node.data_dir, NOT_ALIVE).exists())
+            body = jsontext.dumps({"isAlive": alive})
+            return Reply(200 if alive else 503, [("content-type", "application/json"), *errors.VERSIONS], body)
 
         routes = [
             Route(method, path, answer=is_alive) for method in ("GET", "HEAD") for path in ("/isAlive/", "/isAlive")

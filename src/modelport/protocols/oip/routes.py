@@ -14,7 +14,7 @@ from modelport.errors import InvalidBody, ModelportError, ModelUnavailable, Mode
 from modelport.protocols.oip import errors
 from modelport.protocols.oip.codec import LENGTH_HEADER
 
-EXTENSIONS = ["binary_tensor_data", "model_repository", "statistics"]
+EXTENSIONS = ["binary_tensor_data", "statistics"]
 STATES = {"ready": "READY", "starting": "LOADING", "failed": "UNAVAILABLE", "unloaded": "UNAVAILABLE"}
 
 
@@ -28,9 +28,10 @@ class OipProtocol:
 
     def routes(self, node: Node, endpoints: Iterable[Served]) -> list[Route]:
         endpoints = list(endpoints)
+        extensions = [*EXTENSIONS, "model_repository"] if node.repository else EXTENSIONS
 
         def server(_: Question) -> Reply:
-            return _json({"name": "modelport", "version": __version__, "extensions": EXTENSIONS})
+            return _json({"name": "modelport", "version": __version__, "extensions": extensions})
 
         def live(_: Question) -> Reply:
             return _json({"live": True})
