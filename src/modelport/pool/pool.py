@@ -305,7 +305,7 @@ class Pool:
     def _start_failed(self, worker: Worker, how: str) -> None:
         failure = worker.failure or {
             "type": "WorkerDied",
-            "message": f"its process ended before it was of use ({how})",
+            "message": f"its process ended before it was of use ({how}) {worker.last_words}".rstrip(),
             "hint": None,
             "traceback": "",
         }

@@ -87,8 +87,8 @@ class Worker:
         side.setblocking(False)
         self._link = Link(side, self._on_frame, self._on_link_end)
         await self._loop.create_connection(lambda: self._link, sock=stream)
-        output = NativeOutput(self.log)
-        await self._loop.connect_read_pipe(lambda: output, os.fdopen(read_end, "rb", buffering=0))
+        self._output = NativeOutput(self.log)
+        await self._loop.connect_read_pipe(lambda: self._output, os.fdopen(read_end, "rb", buffering=0))
         self._link.send([(frames.LOAD, self._order, b"")])
 
     def _watch_exit(self) -> None:
@@ -142,6 +142,11 @@ class Worker:
         if self.pid and self.state != "dead":
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote below Python: what an interpreter says that cannot even start."""
+        return self._output.last if self.pid else ""
 
     def rss(self) -> int:
         """Resident bytes now."""
@@ -239,6 +244,7 @@ class NativeOutput(asyncio.Protocol):
         self._log = log
         self._budget = OutputBudget()
         self._line = b""
+        self.last = ""
 
     def data_received(self, data: bytes) -> None:
         if not self._budget.take(len(data)):
@@ -246,7 +252,7 @@ class NativeOutput(asyncio.Protocol):
         self._notice()
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
-            self._log("info", line.decode("utf-8", "replace"))
+            self._say(line)
         if len(self._line) > 8 << 10:
             self._flush()
 
@@ -256,8 +262,12 @@ class NativeOutput(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._line:
-            self._log("info", self._line.decode("utf-8", "replace"))
+            self._say(self._line)
             self._line = b""
+
+    def _say(self, line: bytes) -> None:
+        self.last = line.decode("utf-8", "replace")
+        self._log("info", self.last)
 
     def _notice(self) -> None:
         notice = self._budget.notice()
