@@ -22,18 +22,18 @@ def run(**data):
 
 
 def other_interpreters() -> list[str]:
-    """Every Python from 3.9 on that is on PATH, really starts, and is not the front's version."""
-    found = []
-    for minor in range(9, 20):
-        path = shutil.which(f"python3.{minor}")
-        if path is None or minor == sys.version_info.minor:
-            continue
-        done = subprocess.run(
-            [path, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=False
-        )
+    """One Python a version, from 3.9 on, that is on PATH or kept by pyenv, really starts, and is not the front's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    paths = [path for minor in range(9, 20) if (path := shutil.which(f"python3.{minor}"))]
+    paths += map(str, sorted(pyenv.glob("versions/3.*/bin/python3")))
+    tell = "import sys; print(*sys.version_info[:2], sys.executable)"
+    found: dict[tuple[int, int], str] = {}
+    for path in paths:
+        done = subprocess.run([path, "-c", tell], capture_output=True, text=True, check=False)
         if done.returncode == 0:
-            found.append(done.stdout.strip())
-    return found
+            major, minor, executable = done.stdout.split(maxsplit=2)
+            found.setdefault((int(major), int(minor)), executable.strip())
+    return [path for version, path in sorted(found.items()) if version >= (3, 9) and version != sys.version_info[:2]]
 
 
 def test_each_other_python_on_this_machine_serves(tmp_path: Path) -> None:
