@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import random
 import signal
 import socket
 import subprocess
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ from modelport.pool.link import Link
 from modelport.pool.queue import Ticket
 
 BOOTSTRAP = Path(__file__).parent.parent / "worker" / "bootstrap.py"
+QUICK = 0.001
+"""Seconds below which a call is over sooner than the next one could be sent for."""
 LEAVE_GRACE = 2.0
 """Seconds between asking a process to end and killing it."""
 
@@ -35,7 +40,8 @@ class Worker:
 
     ``state`` goes from "starting" to "idle" and "busy" in turn, to "stopping", to "dead". ``observer``, the pool,
     is told by its ``worker_*`` methods. ``cause`` is why the worker was made to end; ``loading`` that it holds one
-    of the server's start slots; ``lifetime`` how many requests it serves before it is replaced, 0 for no end.
+    of the server's start slots; ``loaded_at`` when it was ready, 0 before; ``lifetime`` how many requests it serves
+    before it is replaced, 0 for no end; ``run_seconds`` how long its last hand-over took.
     """
 
     def __init__(self, spec: ModelSpec, order: Mapping[str, Any], interpreter: str, observer: Any) -> None:
@@ -43,13 +49,16 @@ class Worker:
         self.state = "starting"
         self.pid = 0
         self.loading = False
+        self.loaded_at = 0.0
         self.lifetime = jittered(spec.limits.max_requests)
-        self.tickets: list[Ticket] = []
         self.served = 0
         self.deadline: float | None = None
+        self.run_seconds = math.inf
         self.failure: dict[str, Any] | None = None
         self.cause = ""
+        self._handed: deque[list[Ticket]] = deque()
         self._answered = 0
+        self._run_timeout = spec.pool.run_timeout / 1000
         self._order = order
         self._interpreter = interpreter
         self._observer = observer
@@ -99,17 +108,38 @@ class Worker:
         else:
             self._loop.add_reader(self._pidfd, self._exited)
 
-    def run(self, tickets: list[Ticket], now: float, run_timeout: float) -> None:
-        """Hands over a call, or a batch of them. Only for an idle worker."""
+    @property
+    def has_room(self) -> bool:
+        """Whether it is so quick that one more call may be handed to it while it still runs another."""
+        limits = self.spec.limits
+        return (
+            self.run_seconds < QUICK
+            and len(self._handed) == 1
+            and self.state == "busy"
+            and not (self.cause or limits.max_requests or limits.max_rss)
+        )
+
+    def run(self, tickets: list[Ticket], now: float) -> None:
+        """Hands over a call, or a batch of them: to an idle worker, or ahead of time to one that has room."""
         self.state = "busy"
-        self.tickets = tickets
+        self._handed.append(tickets)
+        if len(self._handed) == 1:
+            self._begin(now)
+        self._link.send([(frames.CALL, [*ticket.call[:-1], now - ticket.queued], ticket.body) for ticket in tickets])
+
+    def _begin(self, now: float) -> None:
+        """The oldest hand-over runs from now on."""
         self._answered = 0
-        self.deadline = now + run_timeout
-        messages: list[tuple[int, Any, Any]] = []
-        for ticket in tickets:
+        self.deadline = now + self._run_timeout
+        for ticket in self._handed[0]:
             ticket.started = now
-            messages.append((frames.CALL, [*ticket.call[:-1], now - ticket.queued], ticket.body))
-        self._link.send(messages)
+
+    def take_back(self) -> tuple[list[Ticket], list[Ticket]]:
+        """What it runs and has not answered, and what it was handed ahead; it is rid of both."""
+        self.deadline = None
+        running = self._handed.popleft()[self._answered :] if self._handed else []
+        ahead = self._handed.popleft() if self._handed else []
+        return running, ahead
 
     def log(self, level: str, text: str, request: str = "") -> None:
         """A line that the model printed or logged."""
@@ -122,7 +152,7 @@ class Worker:
         )
 
     def _request(self) -> str:
-        return self.tickets[0].call.id if self.tickets else ""
+        return self._handed[0][0].call.id if self._handed else ""
 
     def leave(self) -> None:
         """Asks an idle worker to end; kills it when it does not."""
@@ -163,6 +193,7 @@ class Worker:
             self.log(str(meta["level"]), str(meta["text"]), str(meta["request"]))
         elif frame.kind == frames.READY and self.state == "starting":
             self.state = "idle"
+            self.loaded_at = time.monotonic()
             self._observer.worker_ready(self, frame.meta)
         elif frame.kind == frames.FAILED and self.state == "starting":
             self.failure = frame.meta
@@ -170,9 +201,11 @@ class Worker:
             raise BrokenFrame(f"a frame of kind {frame.kind} while {self.state}")
 
     def _on_reply(self, frame: Frame) -> None:
-        tickets, at = self.tickets, self._answered
-        if at >= len(tickets):
+        if not self._handed:
+            if self.state == "stopping":
+                return
             raise BrokenFrame("a reply that nobody waits for")
+        tickets, at = self._handed[0], self._answered
         status, headers, code, nanoseconds = frame.meta
         if not isinstance(status, int) or not 100 <= status <= 599:
             raise BrokenFrame(f"{status!r} is no status")
@@ -181,13 +214,20 @@ class Worker:
         ticket.nanoseconds = nanoseconds
         self._answered = at + 1
         if at + 1 == len(tickets):
-            self.tickets = []
-            self.deadline = None
-            self.served += len(tickets)
-            if self.state == "busy":
-                self.state = "idle"
-                self._observer.worker_free(self)
+            self._finish(tickets)
         ticket.resolve(reply)
+
+    def _finish(self, tickets: list[Ticket]) -> None:
+        now = time.monotonic()
+        self.run_seconds = now - tickets[0].started
+        self.served += len(tickets)
+        self.deadline = None
+        self._handed.popleft()
+        if self._handed:
+            self._begin(now)
+        if self.state == "busy":
+            self.state = "busy" if self._handed else "idle"
+            self._observer.worker_done(self)
 
     def _on_link_end(self, fault: str | None) -> None:
         if self.state not in ("stopping", "dead"):
@@ -199,6 +239,7 @@ class Worker:
             self._loop.call_later(0 if fault else LEAVE_GRACE, self.kill, signal.SIGKILL)
 
     def _exited(self) -> None:
+        self.kill(signal.SIGKILL)  # what it had started; its own number stays taken until _bury
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         # what it still said is in the socket and read in this turn of the loop
@@ -208,9 +249,7 @@ class Worker:
         code = self._process.wait()
         self.state = "dead"
         self._link.close()
-        unanswered = self.tickets[self._answered :]
-        self.tickets = []
-        self._observer.worker_dead(self, exit_cause(code), unanswered)
+        self._observer.worker_dead(self, exit_cause(code))
 
 
 def jittered(requests: int) -> int:

@@ -48,6 +48,9 @@ class Queue:
     def push(self, ticket: Ticket) -> None:
         self._tickets.append(ticket)
 
+    def push_front(self, ticket: Ticket) -> None:
+        self._tickets.appendleft(ticket)
+
     def take(self, count: int) -> list[Ticket]:
         """Up to ``count`` tickets, oldest first."""
         tickets = self._tickets
