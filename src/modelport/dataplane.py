@@ -160,8 +160,8 @@ class Dataplane:
                 return endpoint
         raise NotFound(f"model {name!r} not found")
 
-    async def execute(self, endpoint: Endpoint, call: Call, body: Body, connection: Any) -> Reply:
-        """Runs one call. ``connection`` is told whom to wake when the client goes away.
+    async def execute(self, endpoint: Endpoint, call: Call, body: Body, exchange: Any) -> Reply:
+        """Runs one call. ``exchange`` is told whom to wake when the client goes away.
 
         Raises ``ServiceError`` for whatever keeps the call from being run to its end.
         """
@@ -170,8 +170,8 @@ class Dataplane:
             raise ModelUnloaded(f"{endpoint.spec.name} is not loaded")
         stats = endpoint.stats
         ticket = pool.submit(call, body)
-        if connection is not None:
-            connection.on_lost = lambda: pool.cancel(ticket)
+        if exchange is not None:
+            exchange.watch(lambda: pool.cancel(ticket))
         try:
             reply = await ticket.future
         except Cancelled:
@@ -180,8 +180,8 @@ class Dataplane:
             stats.fail += 1
             raise
         finally:
-            if connection is not None:
-                connection.on_lost = None
+            if exchange is not None:
+                exchange.watch(None)
         done = time.monotonic()
         waited, ran = ticket.started - ticket.queued, done - ticket.started
         stats.queue += int(waited * 1e9)

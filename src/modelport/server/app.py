@@ -65,6 +65,17 @@ class Bound(NamedTuple):
     wanted: frozenset[bytes]
 
 
+class Request(NamedTuple):
+    """A request on the hot path: its raw parts, and the few headers that matter."""
+
+    id: str
+    path: str
+    scope: Any
+    headers: dict[bytes, bytes]
+    receive: Receive
+    exchange: Any
+
+
 class App:
     """Routes requests to endpoints and to what the front answers itself."""
 
@@ -132,6 +143,7 @@ class App:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
+        exchange = scope.pop("modelport.exchange", None)  # popped, or scope and exchange keep each other alive
         path = scope["path"]
         methods = self._table.get(path)
         if methods is None and path.startswith("//"):
@@ -139,38 +151,36 @@ class App:
             methods = self._table.get(path)
         bound = methods.get(scope["method"]) if methods is not None else None
         headers = _pick(scope["headers"], bound.wanted if bound is not None else _ALWAYS_BYTES)
-        request_id = self._request_id(headers.get(b"x-request-id"))
+        request = Request(self._request_id(headers.get(b"x-request-id")), path, scope, headers, receive, exchange)
         try:
             if bound is None:
                 raise self._no_route(path, scope["method"], methods)
-            reply = await self._serve(bound, path, scope, receive, headers, request_id)
+            reply = await self._serve(bound, request)
         except Cancelled:
-            self._note(bound, scope, 499, begin, request_id, "cancelled")
+            self._note(bound, request, 499, begin, "cancelled")
             return
         except ModelportError as error:
-            reply = self._owner_of(path, bound).error(error, request_id)
+            reply = self._owner_of(path, bound).error(error, request.id)
         except Exception:
-            _log.exception("request %s failed inside the server", request_id, extra={"request": request_id})
-            reply = self._owner_of(path, bound).error(ModelportError("internal error"), request_id)
-        self._note(bound, scope, reply.status, begin, request_id, reply.code)
-        await self._send(reply, request_id, send, receive)
+            _log.exception("request %s failed inside the server", request.id, extra={"request": request.id})
+            reply = self._owner_of(path, bound).error(ModelportError("internal error"), request.id)
+        self._note(bound, request, reply.status, begin, reply.code)
+        await self._reply(reply, request, send)
 
-    async def _serve(
-        self, bound: Bound, path: str, scope: Any, receive: Receive, headers: dict[bytes, bytes], request_id: str
-    ) -> Reply:
-        route, announced = bound.route, headers.get(b"content-length")
-        named = {name.decode(): value.decode("latin-1") for name, value in headers.items()}
-        query = scope["query_string"].decode("latin-1")
+    async def _serve(self, bound: Bound, request: Request) -> Reply:
+        route, announced = bound.route, request.headers.get(b"content-length")
+        headers = {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}
+        query = request.scope["query_string"].decode("latin-1")
         if route.endpoint is None:
-            self._check_admin(route, headers)
-            body = await read_body(receive, announced, MAX_LOCAL_BODY)
-            return await self._answer(route, Question(path, query, named, bytes(body)))
+            self._check_admin(route, request.headers)
+            body = await read_body(request.receive, announced, MAX_LOCAL_BODY)
+            return await self._answer(route, Question(request.path, query, headers, bytes(body)))
         endpoint: Endpoint = route.endpoint  # type: ignore[assignment]
-        endpoint.admit(credential(headers.get(b"authorization")))
-        body = await read_body(receive, announced, self._settings.max_body)
+        endpoint.admit(credential(request.headers.get(b"authorization")))
+        body = await read_body(request.receive, announced, self._settings.max_body)
         try:
-            call = Call(request_id, bound.protocol.name, route.verb, named, query, path)
-            return await self._plane.execute(endpoint, call, body, scope.get("modelport.connection"))
+            call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path)
+            return await self._plane.execute(endpoint, call, body, request.exchange)
         finally:
             if isinstance(body, Spool):
                 body.close()
@@ -186,12 +196,19 @@ class App:
         answer = route.answer(question)
         return await answer if inspect.isawaitable(answer) else answer
 
-    async def _send(self, reply: Reply, request_id: str, send: Send, receive: Receive) -> None:
+    async def _reply(self, reply: Reply, request: Request, send: Send) -> None:
+        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+        headers.append((b"x-request-id", request.id.encode()))
+        is_plain = type(reply.body) is bytes and reply.status != 413 and not self._plane.draining
+        exchange = request.exchange
+        if not (is_plain and exchange is not None and exchange.respond(reply.status, headers, reply.body)):
+            await self._send(reply, headers, send, request.receive)
+
+    async def _send(self, reply: Reply, headers: list[tuple[bytes, bytes]], send: Send, receive: Receive) -> None:
+        """The answer piece by piece: large ones, refusals of large requests, and the last ones of a connection."""
         body = reply.body
         is_unread = reply.status == 413
-        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
-        headers.append((b"content-length", b"%d" % len(body)))
-        headers.append((b"x-request-id", request_id.encode()))
         if self._plane.draining or is_unread:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -241,9 +258,8 @@ class App:
         if not hmac.compare_digest(hashed(key), self._admin_key):
             raise Forbidden("this is not the admin key")
 
-    def _note(
-        self, bound: Bound | None, scope: Any, status: int, begin: float, request_id: str, code: str | None
-    ) -> None:
+    def _note(self, bound: Bound | None, request: Request, status: int, begin: float, code: str | None) -> None:
+        scope = request.scope
         protocol = bound.protocol.name if bound is not None else ""
         model = bound.route.endpoint.spec.name if bound is not None and bound.route.endpoint is not None else ""
         self._plane.metrics.requests[model, protocol, status] += 1
@@ -256,7 +272,7 @@ class App:
                 status,
                 seconds * 1000,
                 extra={
-                    "request": request_id,
+                    "request": request.id,
                     "model": model,
                     "protocol": protocol,
                     "status": status,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelport.core import jsontext
-from modelport.server.onewrite import OneWrite
 
 MIN_RATE = 1024
 """Bytes a second that a body must make on average over one ``body_timeout``."""
@@ -23,6 +22,43 @@ class Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Exchange:
+    """One request and its answer on a connection."""
+
+    __slots__ = ("_connection", "_cycle")
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
+        self._cycle = cycle
+
+    def watch(self, on_lost: Callable[[], None] | None) -> None:
+        """Whom to tell, once, when the client goes away."""
+        self._connection.on_lost = on_lost
+
+    def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """The whole answer in one write, past the server's message by message way; False where that has to be taken.
+
+        Head and body in two writes would be two packets, and two system calls cost more than all else here.
+        """
+        cycle, connection = self._cycle, self._connection
+        lines = [b"%b: %b\r\n" % pair for pair in (*cycle.default_headers, *headers)]
+        head = b"".join(lines)
+        if connection.flow.write_paused or cycle.response_started or head.count(b"\n") != len(lines):
+            return False
+        if cycle.disconnected:
+            return True
+        close = b"" if cycle.keep_alive else b"connection: close\r\n"
+        if cycle.scope["method"] == "HEAD":
+            body = b""
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.transport.write(b"%b%b%b\r\n%b" % (STATUS_LINE[status], head, close, body))
+        if close:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
 
 
 class Connection(HttpToolsProtocol):
@@ -40,7 +76,7 @@ class Connection(HttpToolsProtocol):
         self._refusal = Refused(400, "this is not HTTP")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, OneWrite(transport)))
+        super().connection_made(transport)
         if len(self.connections) > self._limits.max_connections:
             self._refusal = Refused(503, "too many connections")
             self.send_400_response("")
@@ -74,7 +110,6 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self.scope["modelport.connection"] = self  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -91,15 +126,12 @@ class Connection(HttpToolsProtocol):
         if sum(len(name) + len(value) for name, value in self.headers) > limits.max_head:
             self._reject(431, f"the headers are over {limits.max_head} bytes")
         super().on_headers_complete()
+        self.scope["modelport.exchange"] = Exchange(self, self.cycle)  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         self._in_head = True
         self._stop_timer()
         super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        cast(OneWrite, self.transport).flush()
-        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

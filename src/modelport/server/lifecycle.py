@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import resource
@@ -101,6 +102,8 @@ class Server:
             loop.add_signal_handler(number, self._told_to_stop, loop)
         for endpoint in self.plane.endpoints:
             self.plane.start(endpoint)
+        gc.collect()
+        gc.freeze()  # what is here now stays: no collection need look at it again
         announcing = loop.create_task(self._announce_when_settled())
         await self._server.serve(sockets=[self._socket])
         announcing.cancel()
