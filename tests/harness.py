@@ -50,9 +50,10 @@ class Running:
             thread.start()
 
     def _read(self, stream: Any, keep: Callable[[str], None]) -> None:
-        for line in stream:
-            keep(line.decode("utf-8", "replace").rstrip("\n"))
-            self._lines.put(None)
+        with stream:
+            for line in stream:
+                keep(line.decode("utf-8", "replace").rstrip("\n"))
+                self._lines.put(None)
 
     def _keep_said(self, line: str) -> None:
         self.said.append(line)
@@ -135,6 +136,8 @@ class Running:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         self.process.wait(10)
+        for thread in self._threads:
+            thread.join(5)
 
 
 def until(condition: Callable[[], Any], timeout: float = 20.0, what: str = "the condition") -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from harness.scenarios import MANY, Scenario, alternate
 from harness.wire import COLUMNS, Wire
 
 START_LIMIT = 60.0
+IDLE_LIMIT = 0.03
 BARE = "import {imports}; pickle.load(open({model!r}, 'rb')); print('ready', flush=True); input()"
 
 
@@ -64,6 +67,7 @@ class Bench:
     cells: list[dict[str, Any]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    paused: dict[int, Started] = field(default_factory=dict)
 
     def run(self) -> None:
         """Measure everything asked for."""
@@ -191,11 +195,14 @@ class Bench:
         plan = {scenario: self.targets(scenario) for scenario in scenarios}
         for scenario, targets in plan.items():
             for target in targets:
-                self.warm(scenario, target)
+                with self.awake(target):
+                    self.warm(scenario, target)
         for turn in range(self.rounds):
             for scenario in alternate(scenarios, turn):
                 for target in alternate(plan[scenario], turn):
-                    self.record(scenario.name, target.label, turn, self.cell(scenario, target, ceiling))
+                    with self.awake(target):
+                        figures = self.cell(scenario, target, ceiling)
+                    self.record(scenario.name, target.label, turn, figures)
         self.notes["memory_after_loads"] = {name: memory(server) for name, server in servers.items()}
 
     def server_name(self, peer: Peer, scenario: Scenario) -> str:
@@ -226,12 +233,27 @@ class Bench:
         return servers
 
     def measure_idle(self, servers: dict[str, Started]) -> None:
-        """Note what the idle servers use of a core, since they run beside the measured one."""
+        """Note what the idle servers use of a core; pause those that would disturb the others."""
         time.sleep(1)
         before = {name: cpu_seconds(server) for name, server in servers.items()}
         time.sleep(2)
         used = {name: (cpu_seconds(servers[name]) - seconds) / 2 for name, seconds in before.items()}
         self.notes["idle_percent_of_a_core"] = {name: round(100 * share, 1) for name, share in used.items()}
+        self.paused = {self.port_of(name): servers[name] for name, share in used.items() if share > IDLE_LIMIT}
+        for server in self.paused.values():
+            server.send(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def awake(self, target: Target) -> Iterator[None]:
+        """Let a paused server run while it is measured."""
+        server = self.paused.get(target.port)
+        if server:
+            server.send(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            if server:
+                server.send(signal.SIGSTOP)
 
     def start_ceiling(self) -> Started:
         """Start the process that does the work with no server around it."""

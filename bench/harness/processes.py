@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -41,6 +43,12 @@ class Started:
         found += [other for other in psutil.process_iter() if session(other.pid) == self.process.pid]
         self.known.update({other.pid: other for other in found})
         return [other for other in self.known.values() if other.is_running()]
+
+    def send(self, number: int) -> None:
+        """Send a signal to the whole family."""
+        for other in self.family():
+            with contextlib.suppress(psutil.Error):  # ended meanwhile
+                other.send_signal(number)
 
     def last_words(self) -> str:
         """The end of the log."""
@@ -92,6 +100,7 @@ class Processes:
     def stop(self, started: Started) -> None:
         """Ask the process to end; end by force what is left of its family."""
         family = started.family()
+        started.send(signal.SIGCONT)  # it may be paused
         if started.process.poll() is None:
             started.process.terminate()
         _, alive = psutil.wait_procs(family, timeout=5)

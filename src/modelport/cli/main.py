@@ -16,25 +16,26 @@ if TYPE_CHECKING:
 VERBS = {
     "new": (
         "Make a working model folder.",
-        "A folder with models of that platform, trained on real data, saved test queries and a README.md.",
+        """A folder with models of that platform, trained on real data, saved test queries and a README.md.""",
         ["modelport new dataiku ./service"],
     ),
     "serve": (
         "Serve models from folders and files.",
-        "Finds what the models are, starts workers, and answers their own platform's API and the "
-        "Open Inference Protocol. Ctrl-C finishes what runs, then stops.",
+        """Finds what the models are, starts workers, and answers their own platform's API and the Open Inference
+        Protocol. Ctrl-C finishes what runs, then stops.""",
         ["modelport serve ./service", "modelport serve ./service ./other/predictor.py --port 0"],
     ),
     "check": (
         "Load models and try them, without a server.",
-        "Loads each model in a real worker, replays its saved test queries, then tries missing values, wrong "
-        "types, an empty batch, and whether a row's answer depends on its neighbours. Exit code 1 when a check fails.",
+        """Loads each model in a real worker, replays its saved test queries, then tries missing values, wrong
+        types, an empty batch, and whether a row's answer depends on its neighbours. Exit code 1 when a check
+        fails.""",
         ["modelport check ./service", "modelport check ./service --endpoint iris --json"],
     ),
     "call": (
         "Send one request to a model or a server.",
-        "A path loads the model in a worker and asks it; a URL asks a running server. Without --data, a path "
-        "is asked its first saved test query and a URL is read with GET. Exit code 0 for a 2xx answer, else 1.",
+        """A path loads the model in a worker and asks it; a URL asks a running server. Without --data, a path is
+        asked its first saved test query and a URL is read with GET. Exit code 0 for a 2xx answer, else 1.""",
         [
             "modelport call ./service --endpoint iris",
             "modelport call http://127.0.0.1:8080/v2/models/iris",
@@ -43,16 +44,17 @@ VERBS = {
     ),
     "bench": (
         "Measure latency under a steady load.",
-        "Requests leave on a fixed schedule, whether or not earlier ones were answered, and each is timed from "
-        "the moment it should have left. Without --rate, five rates up to the capacity found are measured.",
+        """Requests leave on a fixed schedule, whether or not earlier ones were answered, and each is timed from
+        the moment it should have left. Without --rate or --ramp, five rates up to nine tenths of what the server
+        can do are measured.""",
         [
             "modelport bench ./service --endpoint iris --html curve.html",
             "modelport bench http://127.0.0.1:8080/v2/models/iris/infer --data @query.json --rate 200 --rate 400",
         ],
     ),
     "doctor": (
-        "Say what is installed, what is missing, and what a model would need.",
-        "Runs none of the model's code. Exit code 1 when something would fail.",
+        "Say what is installed, missing, or needed by a model.",
+        """Runs none of the model's code. Exit code 1 when something would fail.""",
         ["modelport doctor", "modelport doctor ./service"],
     ),
 }
@@ -102,7 +104,7 @@ for _order, (_verb, (_line, _more, _examples)) in enumerate(VERBS.items()):
     app.command(
         f"modelport.cli.{_verb}:{_verb}",
         name=_verb,
-        help=f"{_line}\n\n{_more}",
+        help=f"{_line}\n\n{' '.join(_more.split())}",
         help_epilogue="\n".join(["Examples:", *(f"  {_example}" for _example in _examples), ""]),
         sort_key=_order,
     )

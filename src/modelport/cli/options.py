@@ -1,14 +1,39 @@
-"""Command-line options made from the settings table."""
+"""Command-line options that several verbs have, and those made from the settings table."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from modelport import config
+
+Json = Annotated[bool, Parameter(name="--json", help="Print the data as JSON.", negative="")]
+Endpoint = Annotated[str | None, Parameter(name="--endpoint", help="Which of a folder's models.", show_default=False)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """What a model or a server is asked."""
+
+    endpoint: Endpoint = None
+    data: Annotated[
+        str | None,
+        Parameter(
+            help="The request: JSON, @FILE, or - for standard input.", allow_leading_hyphen=True, show_default=False
+        ),
+    ] = None
+    verb: Annotated[
+        str | None, Parameter(help="The platform's word for what is asked, such as predict.", show_default=False)
+    ] = None
+    key: Annotated[str | None, Parameter(help="API key, for a server that wants one.", show_default=False)] = None
+
+
+USUAL = Asked()
 
 
 def with_settings(function: Callable[..., int]) -> Callable[..., int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from modelport.core.payload import Column, Payload
+from modelport.errors import InvalidOutput
 
 PREDICT = "predict"
 """The operation of a model that answers rows with predictions."""
@@ -65,7 +66,13 @@ class Outcome:
         self.extras = extras or {}
 
     def split(self, rows: list[int]) -> list[Outcome]:
-        """The outcome of a merged batch, cut back into one outcome a request."""
+        """The outcome of a merged batch, cut back into one outcome a request.
+
+        Raises ``InvalidOutput`` where the model did not answer one value a row.
+        """
+        columns = [self.predictions, self.row_extras, *(self.probabilities or {}).values()]
+        if any(column is not None and len(column) != sum(rows) for column in columns):
+            raise InvalidOutput(f"the model did not answer one value for each of {sum(rows)} rows")
         parts = []
         start = 0
         for count in rows:

@@ -7,6 +7,9 @@ from typing import Any
 
 from modelport.errors import BodyTooLarge, InvalidBody
 
+MAX_MEMBERS = 256
+"""How many gzip files in a row one body may be."""
+
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 
 
@@ -22,13 +25,21 @@ def decompress(body: Any, encoding: str, limit: int) -> bytes:
     window = _WINDOWS.get(encoding)
     if window is None:
         raise InvalidBody(f"Content-Encoding {encoding[:40]!r} is not supported", hint="use gzip, deflate or none")
-    unpacker = zlib.decompressobj(window)
-    try:
-        plain = unpacker.decompress(body, limit + 1)
-    except zlib.error as fault:
-        raise InvalidBody(f"the body is not valid {encoding}: {fault}") from None
-    if len(plain) > limit:
-        raise BodyTooLarge(f"the body is over {limit} bytes once decompressed")
-    if not unpacker.eof:
-        raise InvalidBody(f"the {encoding} body is cut short")
-    return plain
+    parts: list[bytes] = []
+    left = limit
+    while True:
+        unpacker = zlib.decompressobj(window)
+        try:
+            parts.append(unpacker.decompress(body, left + 1))
+        except zlib.error as fault:
+            raise InvalidBody(f"the body is not valid {encoding}: {fault}") from None
+        left -= len(parts[-1])
+        if left < 0:
+            raise BodyTooLarge(f"the body is over {limit} bytes once decompressed")
+        if not unpacker.eof:
+            raise InvalidBody(f"the {encoding} body is cut short")
+        body = unpacker.unused_data
+        if not body:
+            return b"".join(parts)
+        if window != _WINDOWS["gzip"] or len(parts) >= MAX_MEMBERS:
+            raise InvalidBody(f"the {encoding} body has more behind its end")

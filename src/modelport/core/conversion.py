@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import math
 from collections.abc import Sequence
 from typing import Any, Callable
 
@@ -22,6 +23,9 @@ from modelport.core.payload import (
     kind_of,
 )
 from modelport.errors import InvalidInput, Unconvertible
+
+MAX_EMPTY = 1 << 20
+"""Rows, columns or the like that a tensor may have beside a dimension of 0."""
 
 
 def convert(payload: Payload, kind: str, columns: Sequence[str] = ()) -> Payload:
@@ -47,6 +51,8 @@ def convert(payload: Payload, kind: str, columns: Sequence[str] = ()) -> Payload
 
 def _tensors_to_table(payload: Tensors, columns: Sequence[str]) -> Table:
     tensors = payload.items
+    for tensor in tensors:
+        _check_empty(tensor)
     if len(tensors) == 1 and len(tensors[0].shape) == 2:
         return _matrix_to_table(tensors[0], columns)
     lengths = {tensor.rows for tensor in tensors}
@@ -66,6 +72,12 @@ def _tensors_to_table(payload: Tensors, columns: Sequence[str]) -> Table:
     return Table(names, cells)
 
 
+def _check_empty(tensor: Tensor) -> None:
+    """A tensor without values may still have a shape that would make a great many rows or columns."""
+    if not tensor.size and math.prod(n for n in tensor.shape if n) > MAX_EMPTY:
+        raise InvalidInput(f"input {tensor.name!r} has no values, and too large a shape: {list(tensor.shape)}")
+
+
 def _matrix_to_table(tensor: Tensor, columns: Sequence[str]) -> Table:
     rows, width = tensor.shape
     names: Sequence[Any]
@@ -74,7 +86,7 @@ def _matrix_to_table(tensor: Tensor, columns: Sequence[str]) -> Table:
             f"input {tensor.name!r} has {width} columns, the model takes {len(columns)}: {', '.join(columns)}"
         )
     names = columns or ([tensor.name] if width == 1 else list(range(width)))
-    if tensor.datatype in TYPECODES and tensor.datatype != "FP16":
+    if tensor.datatype in TYPECODES:
         return Table(names, block=tensor)
     flat = _as_column(tensor)
     return Table(names, [flat[i::width] for i in range(width)]) if width else Table.empty(rows)
@@ -82,11 +94,12 @@ def _matrix_to_table(tensor: Tensor, columns: Sequence[str]) -> Table:
 
 def _as_column(tensor: Tensor) -> Column:
     if tensor.datatype == "BYTES":
-        read = _HINTS.get(tensor.parameters.get("content_type", ""), _decoded)
+        hint = tensor.parameters.get("content_type")
+        read = _HINTS.get(hint, _decoded) if isinstance(hint, str) else _decoded
         try:
             return [None if value is None else read(value) for value in tensor.data]
         except ValueError as fault:
-            raise InvalidInput(f"input {tensor.name!r}: {fault}") from None
+            raise InvalidInput(f"input {tensor.name!r} is not {hint}: {fault}") from None
     return tensor.flat() if tensor.datatype in ("FP16", "BF16") else tensor.data
 
 
@@ -100,9 +113,19 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-_HINTS: dict[Any, Callable[[Any], Any]] = {
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value, "utf-8")
+
+
+def _moment(value: Any) -> datetime.datetime:
+    text = _text(value)
+    return datetime.datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+
+
+_HINTS: dict[str, Callable[[Any], Any]] = {
+    "str": _text,
     "base64": lambda value: base64.b64decode(value, validate=True),
-    "datetime": lambda value: datetime.datetime.fromisoformat(_decoded(value)),
+    "datetime": _moment,
 }
 """What a ``content_type`` parameter says that strings stand for."""
 
@@ -112,6 +135,7 @@ def _tensors_to_args(payload: Tensors) -> Args:
 
 
 def _argument(tensor: Tensor) -> Any:
+    _check_empty(tensor)
     plain = Tensor(tensor.name, tensor.datatype, tensor.shape, _as_column(tensor))
     return plain.flat()[0] if plain.size == 1 and len(plain.shape) < 2 else plain.nested()
 

@@ -7,12 +7,15 @@ and UUIDs serialise.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import decimal
+import enum
 import json
 import math
+import re
 import uuid
-from typing import Any
+from typing import Any, Callable
 
 try:
     import orjson
@@ -27,10 +30,20 @@ def loads(text: Any) -> Any:
             return orjson.loads(text)
         except ValueError:
             pass  # bare NaN and very deep or odd documents get a second, slower opinion
+    plain = str(text, "utf-8-sig")
     try:
-        return json.loads(str(text, "utf-8-sig"))
+        value = json.loads(plain)
+        if _SURROGATE.search(plain):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except UnicodeEncodeError:
+        raise ValueError("a string holds half of a surrogate pair") from None
+    except ValueError:
+        raise ValueError("a number has too many digits") from None
+    return value
 
 
 def dumps(value: Any) -> bytes:
@@ -39,13 +52,25 @@ def dumps(value: Any) -> bytes:
         try:
             return orjson.dumps(value, default=_plain, option=_OPTIONS)
         except TypeError as fault:
-            if "exceeds 64-bit" not in str(fault) and "surrogates" not in str(fault):
+            if not _SLOWER.search(str(fault)):
                 raise TypeError(str(fault.__cause__ or fault)) from None
     try:
         return json.dumps(_strict(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     except RecursionError:
         raise TypeError("nested too deeply, or containing itself") from None
 
+
+def shown(value: Any) -> str:
+    """A JSON value in few words, for an error."""
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    text = dumps(value[:80] if isinstance(value, str) else value).decode()
+    return text if len(text) <= 82 else text[:80] + "..."
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SLOWER = re.compile("exceeds 64-bit|surrogates|Dict key")
+"""What ``orjson`` refuses that ``json`` can do."""
 
 WRITES_ARRAYS = orjson is not None
 """Whether ``dumps`` takes numpy arrays as they are, without a detour by lists."""
@@ -57,23 +82,27 @@ def _plain(value: Any) -> Any:
     """The JSON-able form of what ``orjson`` does not know; duck-typed, so that nothing needs importing."""
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
-    if isinstance(value, decimal.Decimal):
-        return float(value) if value.is_finite() else None
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, (set, frozenset, tuple)):
-        return list(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return str(bytes(value), "utf-8", "replace")
-    if isinstance(value, uuid.UUID):
-        return str(value)
+    for kind, form in _FORMS:
+        if isinstance(value, kind):
+            return form(value)
+    if type(value).__module__ == "numpy" and value.dtype.kind == "M":
+        value = value.astype("datetime64[us]")  # finer ones would become integers
     for method in ("tolist", "to_dict", "isoformat"):
         convert = getattr(value, method, None)
         if callable(convert):
             return convert()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_FORMS: list[tuple[Any, Callable[[Any], Any]]] = [
+    (decimal.Decimal, lambda value: float(value) if value.is_finite() else None),
+    ((datetime.datetime, datetime.date, datetime.time), lambda value: value.isoformat()),
+    (datetime.timedelta, lambda value: value.total_seconds()),
+    ((set, frozenset, tuple), list),
+    ((bytes, bytearray, memoryview), lambda value: str(bytes(value), "utf-8", "replace")),
+    (uuid.UUID, str),
+    (enum.Enum, lambda value: value.value),
+]
 
 
 def _strict(value: Any) -> Any:
@@ -85,7 +114,17 @@ def _strict(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _strict(item) for key, item in value.items()}
+        return {key if isinstance(key, str) else _key(key): _strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_strict(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _strict(getattr(value, item.name)) for item in dataclasses.fields(value)}
     return _strict(_plain(value))
+
+
+def _key(key: Any) -> str:
+    """An object's key that is no string: as its value would be written, without quotes."""
+    plain = key if isinstance(key, tuple) else _strict(key)
+    if isinstance(plain, str):
+        return plain
+    return json.dumps(plain) if isinstance(plain, (bool, int, float, type(None))) else str(key)

@@ -24,22 +24,26 @@ Column = Any
 TYPECODES: dict[str, Any] = {
     "BOOL": "?", "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q",
     "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q",
-    "FP16": "e", "FP32": "f", "FP64": "d",
+    "FP32": "f", "FP64": "d",
 }  # fmt: skip
-"""Number types and their ``struct`` format; BYTES (strings) and BF16 (opaque bytes) have none."""
+"""Number types and their native format. BYTES (strings) has none, nor have FP16 and BF16: before Python 3.12 no
+buffer can be seen as half floats, so theirs are opaque bytes."""
 
 SIZES = {name: struct.calcsize(code) for name, code in TYPECODES.items()}
-SIZES["BF16"] = 2
+SIZES.update(FP16=2, BF16=2)
 
 _FORMATS = {code: name for name, code in TYPECODES.items()}
-_FORMATS.update({"l": "INT64", "L": "UINT64"})
+_FORMATS.update({"l": "INT64", "L": "UINT64", "e": "FP16"})
+_PLAIN = {bool, int, float, str, bytes, type(None)}
+_EXACT = 1 << 53
+"""Up to here every integer has a float of its own."""
 
 
 class Tensor:
     """A named n-dimensional array, row-major.
 
-    ``data`` holds ``product(shape)`` values: a typed buffer for number types, a list of ``str`` or ``bytes``
-    for BYTES, raw little-endian bytes for BF16.
+    ``data`` holds ``product(shape)`` values: a contiguous typed buffer for number types, a list of ``str`` or
+    ``bytes`` for BYTES, raw little-endian bytes for FP16 and BF16.
     """
 
     __slots__ = ("name", "datatype", "shape", "data", "parameters")
@@ -75,9 +79,9 @@ class Tensor:
         flat = self.flat()
         if not self.shape:
             return flat[0]
-        for width in reversed(self.shape[1:]):
-            count = len(flat) // width if width else math.prod(self.shape[:-1])
-            flat = [flat[i * width : (i + 1) * width] for i in range(count)]
+        for axis in range(len(self.shape) - 1, 0, -1):
+            width = self.shape[axis]
+            flat = [flat[i * width : (i + 1) * width] for i in range(math.prod(self.shape[:axis]))]
         return flat
 
 
@@ -224,12 +228,13 @@ def values(column: Column, datatype: str | None = None) -> list[Any]:
     """A column or tensor data as a list of Python values."""
     if isinstance(column, list):
         return column
-    if datatype == "BF16":
-        raw = memoryview(column).cast("B")
-        wide = b"".join(b"\0\0" + bytes(raw[i : i + 2]) for i in range(0, len(raw), 2))
-        return list(struct.unpack(f"<{len(raw) // 2}f", wide))
-    if isinstance(column, memoryview) and column.format == "e":
-        return list(struct.unpack(f"{len(column)}e", bytes(column)))
+    if datatype in ("FP16", "BF16"):
+        raw = bytes(memoryview(column))
+        count = len(raw) // 2
+        if datatype == "FP16":
+            return list(struct.unpack(f"<{count}e", raw))
+        wide = b"".join(b"\0\0" + raw[i : i + 2] for i in range(0, len(raw), 2))
+        return list(struct.unpack(f"<{count}f", wide))
     tolist = getattr(column, "tolist", None)
     return list(column) if tolist is None else tolist()
 
@@ -240,7 +245,7 @@ def typed_buffer(data: list[Any], datatype: str) -> Any:
     kinds = set(map(type, data))
     if datatype == "BOOL":
         fits = kinds <= {bool}
-    elif code in "efd":
+    elif code in "fd":
         fits = kinds <= {int, float, type(None)}
         if type(None) in kinds:
             data = [math.nan if value is None else value for value in data]
@@ -250,9 +255,9 @@ def typed_buffer(data: list[Any], datatype: str) -> Any:
         if not fits:
             raise TypeError
         if code == "?":
-            return memoryview(bytes(data)).cast("?")
-        if code == "e":
-            return memoryview(bytearray(struct.pack(f"{len(data)}e", *data))).cast("B").cast("e")  # type: ignore[call-overload]
+            return memoryview(bytearray(data)).cast("?")
+        if code in "fd":  # packing in a standard size refuses what is too large; an array would make it infinite
+            return memoryview(bytearray(struct.pack(f"={len(data)}{code}", *data))).cast(code)
         return array(code, data)
     except (TypeError, OverflowError, struct.error):
         raise ValueError(f"{_first_misfit(data, datatype)} is not a {datatype}") from None
@@ -262,56 +267,63 @@ def _first_misfit(data: list[Any], datatype: str) -> str:
     for value in data:
         try:
             fits = isinstance(value, bool) if datatype == "BOOL" else not isinstance(value, (bool, str))
-            struct.pack(TYPECODES[datatype], value)
+            struct.pack("=" + TYPECODES[datatype], value)
         except (TypeError, OverflowError, struct.error):
             fits = False
         if not fits:
-            return jsontext.dumps(value).decode()[:80]
+            return jsontext.shown(value)
     return "a value"
 
 
 def raw_buffer(raw: Any, datatype: str) -> Any:
     """Raw little-endian bytes as a typed buffer (no copy). Size must have been checked."""
-    if datatype == "BF16":
-        return raw
-    return memoryview(raw).cast("B").cast(TYPECODES[datatype])
+    code = TYPECODES.get(datatype)
+    return raw if code is None else memoryview(raw).cast("B").cast(code)
 
 
 def column_to_tensor(name: str, column: Column, shape: Sequence[int] | None = None) -> Tensor:
     """A column as a tensor of the type its values have.
 
     Numbers with missing values become FP64 with NaN; strings become BYTES. Raises ``Unconvertible`` for mixed
-    or nested values.
+    or nested values, and for integers that would lose digits.
     """
     shape = (len(column),) if shape is None else shape
     datatype = buffer_format(column)
     if datatype is not None:
-        return Tensor(name, datatype, shape, column)
+        view = memoryview(column)
+        return Tensor(name, datatype, shape, column if view.c_contiguous else raw_buffer(view.tobytes(), datatype))
     cells = values(column)
+    given = set(map(type, cells))
+    if not given <= _PLAIN:
+        cells = [cell if type(cell) in _PLAIN else _plain(cell) for cell in cells]
+    tensor = _list_to_tensor(name, cells, shape)
+    if tensor is None:
+        kinds = ", ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in given))
+        raise Unconvertible(f"column {name!r} holds {kinds}: no tensor type carries that")
+    return tensor
+
+
+def _list_to_tensor(name: str, cells: list[Any], shape: Sequence[int]) -> Tensor | None:
     kinds = set(map(type, cells))
-    missing = type(None) in kinds
-    kinds.discard(type(None))
-    if kinds and all(issubclass(kind, (str, bytes)) for kind in kinds):
-        return Tensor(name, "BYTES", shape, cells)
-    if kinds <= {bool} and kinds and not missing:
+    if kinds == {bool}:
         return Tensor(name, "BOOL", shape, typed_buffer(cells, "BOOL"))
-    if kinds == {int} and not missing:
-        try:
-            return Tensor(name, "INT64", shape, array("q", cells))
-        except OverflowError:
-            pass
-    if kinds <= {int, float}:
+    if kinds == {int}:
+        for datatype in ("INT64", "UINT64"):
+            try:
+                return Tensor(name, datatype, shape, array(TYPECODES[datatype], cells))
+            except OverflowError:
+                pass
+    kinds.discard(type(None))
+    if kinds and kinds <= {str, bytes}:
+        return Tensor(name, "BYTES", shape, cells)
+    if kinds <= {int, float} and all(type(cell) is not int or -_EXACT <= cell <= _EXACT for cell in cells):
         return Tensor(name, "FP64", shape, typed_buffer(cells, "FP64"))
-    if kinds:
-        texts = [None if cell is None else _text(cell) for cell in cells]
-        if all(text is None or isinstance(text, str) for text in texts):
-            return Tensor(name, "BYTES", shape, texts)
-    raise Unconvertible(
-        f"column {name!r} holds {', '.join(sorted(kind.__name__ for kind in kinds)) or 'only nulls'}: "
-        "no tensor type carries that"
-    )
+    return None
 
 
-def _text(cell: Any) -> Any:
-    plain = jsontext.loads(jsontext.dumps(cell))
-    return plain if isinstance(plain, str) else cell
+def _plain(cell: Any) -> Any:
+    """What JSON makes of a value: numpy's numbers become Python's, dates become text."""
+    try:
+        return jsontext.loads(jsontext.dumps(cell))
+    except TypeError:
+        return cell

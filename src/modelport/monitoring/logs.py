@@ -10,19 +10,26 @@ import sys
 from typing import IO
 
 _EXTRAS = ("request", "model", "worker", "protocol", "method", "path", "status", "seconds", "client", "code")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x1b]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # also those of Unicode
+# All in linear time: a model may print a line of any length and content, and the server waits meanwhile.
+_IS = r"(?:[\"']?\s*[:=]\s*|[\"']\s*,\s*)(?:b(?=[\"']))?"
+_HEADERS = re.compile(rf"(?i)((?:authorization|cookie){_IS})([\"'])?(?(2)(?:(?!\2).)*|.+)")
 _SECRETS = re.compile(
-    r"(?i)((?:authorization|proxy-authorization|x-api-key|api[-_]?key|cookie|set-cookie|[a-z]+-key|token|password)"
-    r"[\"']?\s*[:=]\s*[\"']?(?:basic\s+|bearer\s+)?)[^\s\"',;&]+"
+    rf"(?i)((?:api_?key|(?<![a-z])[a-z]+[-_]key|token|passw(?:or)?d|secret){_IS})([\"'])?"
+    r"(?(2)(?:(?!\2).)*|[^\s\"',;&]+)"
 )
-_USERINFO = re.compile(r"(\w+://)[^/\s@]+@")
+_TOKENS = re.compile(r"(?i)\b(bearer\s+|basic\s+(?=[a-z+/]*[0-9=]))[\w.~+/=-]{6,}")
+_USERINFO = re.compile(r"(\w://)[^/\s@]+@")
 
 access = logging.getLogger("modelport.access")
 
 
 def clean(text: str) -> str:
     """Without control characters (so that nothing forges a line) and without what looks like a secret."""
-    return _USERINFO.sub(r"\1***@", _SECRETS.sub(r"\1***", _CONTROL.sub("", text)))
+    text = _CONTROL.sub("", text)
+    if ":" in text or "=" in text or "," in text:
+        text = _USERINFO.sub(r"\1***@", _SECRETS.sub(r"\1\2***", _HEADERS.sub(r"\1\2***", text)))
+    return _TOKENS.sub(r"\1***", text) if "earer" in text or "asic" in text else text
 
 
 class JsonFormatter(logging.Formatter):
@@ -45,6 +52,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+def _continued(text: str) -> str:
+    """With every line but the first set in, so that none passes for an entry of its own."""
+    return text.replace("\n", "\n    ")
+
+
 class HumanFormatter(logging.Formatter):
     """Time, level, where it comes from, what happened."""
 
@@ -53,9 +65,9 @@ class HumanFormatter(logging.Formatter):
         model = getattr(record, "model", "")
         request = getattr(record, "request", "")
         tag = " ".join(part for part in (model, request) if part)
-        text = f"{moment} {record.levelname[0]} {f'[{tag}] ' if tag else ''}{record.getMessage()}"
+        text = f"{moment} {record.levelname[0]} {f'[{tag}] ' if tag else ''}{_continued(record.getMessage())}"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += _continued("\n" + self.formatException(record.exc_info))
         return clean(text)
 
 

@@ -30,6 +30,8 @@ QUICK = 0.001
 """Seconds below which a call is over sooner than the next one could be sent for."""
 LEAVE_GRACE = 2.0
 """Seconds between asking a process to end and killing it."""
+NOTICE_AFTER = 1.0
+"""Seconds from the first output that is dropped to the line that says how much was."""
 
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS", "RAYON")
 _log = logging.getLogger("modelport.worker")
@@ -96,7 +98,7 @@ class Worker:
         side.setblocking(False)
         self._link = Link(side, self._on_frame, self._on_link_end)
         await self._loop.create_connection(lambda: self._link, sock=stream)
-        self._output = NativeOutput(self.log)
+        self._output = NativeOutput(self.log, self._loop)
         await self._loop.connect_read_pipe(lambda: self._output, os.fdopen(read_end, "rb", buffering=0))
         self._link.send([(frames.LOAD, self._order, b"")])
 
@@ -279,16 +281,20 @@ class NativeOutput(asyncio.Protocol):
     """What native code writes to the worker's descriptors 1 and 2: always read, so that it never blocks; logged
     at a bounded rate."""
 
-    def __init__(self, log: Callable[[str, str], None]) -> None:
+    def __init__(self, log: Callable[[str, str], None], loop: asyncio.AbstractEventLoop) -> None:
         self._log = log
+        self._loop = loop
+        self._noticing = False
         self._budget = OutputBudget()
         self._line = b""
         self.last = ""
 
     def data_received(self, data: bytes) -> None:
         if not self._budget.take(len(data)):
+            if not self._noticing:
+                self._noticing = True
+                self._loop.call_later(NOTICE_AFTER, self._notice)
             return
-        self._notice()
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
             self._say(line)
@@ -309,6 +315,7 @@ class NativeOutput(asyncio.Protocol):
         self._log("info", self.last)
 
     def _notice(self) -> None:
+        self._noticing = False
         notice = self._budget.notice()
         if notice:
             self._log("warning", notice)

@@ -12,6 +12,8 @@ from modelport.core import jsontext
 
 MIN_RATE = 1024
 """Bytes a second that a body must make on average over one ``body_timeout``."""
+LAST_CALL = 1.0
+"""Seconds that a connection without its first request, or with half a one, stays open when the server ends."""
 STALLED_READER = 30.0
 """Seconds that a client may leave its answer unread before the connection is cut."""
 
@@ -132,6 +134,17 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._stop_timer()
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The server is going down: what has not come yet has a moment to come."""
+        if (self.cycle is None or self._head_size) and not self.transport.is_closing():
+            self.loop.call_later(LAST_CALL, self._close_unused)
+        else:
+            super().shutdown()
+
+    def _close_unused(self) -> None:
+        if self.parser is not None:  # it is still connected
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import ipaddress
 import logging
 import resource
 import signal
 import socket
+import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
@@ -26,6 +29,9 @@ from modelport.server.app import App, ConnectionLimits
 from modelport.server.connection import Connection
 
 BACKLOG = 2048
+SO_ATTACH_FILTER = 26
+UNWILLING = 5
+"""Seconds after the grace for clients to take their answers."""
 RESERVED_FDS = 64
 """Descriptors kept for workers, files and listeners when connections are counted."""
 
@@ -50,6 +56,7 @@ class Server:
         self._native = native
         self._announce = announce
         self._stops = 0
+        self._ending: asyncio.Task[None] | None = None
         self.failed = False
 
     def run(self) -> int:
@@ -94,7 +101,7 @@ class Server:
                 log_level="warning",
                 backlog=BACKLOG,
                 timeout_keep_alive=int(settings.keep_alive),
-                timeout_graceful_shutdown=max(1, int(settings.grace)),
+                timeout_graceful_shutdown=int(settings.grace) + UNWILLING,
             )
         )
         loop = asyncio.get_running_loop()
@@ -107,7 +114,7 @@ class Server:
         announcing = loop.create_task(self._announce_when_settled())
         await self._server.serve(sockets=[self._socket])
         announcing.cancel()
-        await self.plane.stop(0.0 if self._stops > 1 else settings.grace)
+        await self.plane.stop(0.0)
         _log.info("stopped")
         return 1 if self._stops > 1 else 0
 
@@ -131,12 +138,35 @@ class Server:
             return
         _log.info("stopping: finishing what runs, for %g s at most", self.settings.grace)
         self.plane.draining = True
-        self._socket.listen(0)
         loop.call_later(self.settings.linger, setattr, self._server, "should_exit", True)
+        loop.call_later(self.settings.linger + self.settings.grace, self._out_of_grace, loop)
+
+    def _out_of_grace(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends the workers under what still runs, so that each client is told in its platform's way."""
+        _log.warning("the grace is over: ending what still runs")
+        self._ending = loop.create_task(self.plane.stop(0.0))
 
 
 class QuietServer(uvicorn.Server):
-    """Signals are handled by whoever runs it."""
+    """Signals are handled by whoever runs it; whoever has connected before the end is answered."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes what the kernel has accepted before the port closes: clients already send their requests there."""
+        loop = asyncio.get_running_loop()
+        kept: list[socket.socket] = []
+        with contextlib.suppress(OSError):  # out of descriptors
+            kept += [listener.dup() for listener in sockets or []]
+        for server in self.servers:
+            server.close()
+        for listener in kept:
+            for connected in accept_last(listener):
+                await loop.connect_accepted_socket(self._protocol, connected)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -152,14 +182,34 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except OSError as fault:
+    except (OSError, OverflowError) as fault:
         listener.close()
         raise SetupError(
-            f"cannot listen on {host} port {port}: {fault.strerror}",
+            f"cannot listen on {host} port {port}: {getattr(fault, 'strerror', None) or fault}",
             hint="choose another with --port, or 0 for any",
         ) from None
     listener.setblocking(False)
     return listener
+
+
+def accept_last(listener: socket.socket) -> list[socket.socket]:
+    """Closes the listener and returns who had connected to it; closing alone would reset them.
+
+    On Linux a filter first drops new handshakes, so that nobody connects in between: they find the port closed a
+    second later.
+    """
+    if sys.platform == "linux":
+        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0 bytes
+        program = struct.pack("HP", 1, ctypes.addressof(drop_all))
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    listener.setblocking(False)
+    connected = []
+    with contextlib.suppress(OSError):
+        while True:
+            connected.append(listener.accept()[0])
+    listener.close()
+    return connected
 
 
 def check_exposure(specs: Sequence[ModelSpec], settings: Settings) -> None:

@@ -15,14 +15,15 @@ from modelport.core.frames import Frame
 from modelport.core.model import ModelSpec
 from modelport.core.payload import Payload
 from modelport.core.protocol import Codec
-from modelport.errors import InvalidInput, ModelportError, ModelRaised
+from modelport.errors import InvalidInput, InvalidOutput, ModelportError, ModelRaised
 from modelport.worker import capture, imports
 from modelport.worker.link import Link
 
 MAX_TOLD = 2000
 """Characters of a model's exception that a client sees."""
 
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\\\][\w.+@ -]*[\w.+@-]){2,}[/\\\\]?|[\w/.-]+\.py\b")
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\\\][\w.+@ -]*[\w.+@-]){2,}[/\\\\]?|(?<![\w<>])/[\w.+@-]+|[\w/.-]+\.py\b")
+_TRACEBACK = "Traceback (most recent call last)"
 
 
 class Asked(NamedTuple):
@@ -119,8 +120,10 @@ class Loop:
                 )
             except ModelportError as error:
                 reply = asked.codec.error(error, asked.call.id)
-            except Exception as fault:
-                reply = asked.codec.error(self._unexpected(fault), asked.call.id)
+            except Exception as fault:  # what the model answered has no form that anybody foresaw
+                capture.current.emit("error", imports.user_traceback(fault))
+                unwritten = InvalidOutput(f"the model's answer cannot be written ({type(fault).__name__})")
+                reply = asked.codec.error(unwritten, asked.call.id)
         return message(reply, asked.decoding, nanoseconds, time.perf_counter_ns() - begin)
 
     def _answer_batch(self, batch: list[Frame]) -> None:
@@ -166,7 +169,12 @@ class Loop:
 def told(fault: BaseException, detail: str) -> ModelRaised:
     """What a client may know of an exception of the model: never where files are, and no more than ``detail``."""
     if detail == "message":
-        text = _PATH.sub("<path>", str(fault))[:MAX_TOLD] or "no message"
+        try:
+            text = str(fault)
+        except Exception:  # even that is user code
+            text = ""
+        text = text[:MAX_TOLD].partition(_TRACEBACK)[0].rstrip()
+        text = _PATH.sub("<path>", text) or "no message"  # cut first: the pattern is slow on long words
         return ModelRaised(type(fault).__name__, text)
     raised = type(fault).__name__ if detail == "type" else "ModelError"
     return ModelRaised(raised, "the model failed; the server's log says more under this request's id")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from typing import Any
 
@@ -13,7 +15,12 @@ from modelport.core.call import Call, Outcome, Reply
 from modelport.core.contract import Model
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Args, Json, Payload, Table, column_to_tensor
-from modelport.errors import InvalidInput, LoadError, ModelRejected, Unconvertible
+from modelport.errors import InvalidInput, InvalidOutput, LoadError, ModelRejected, Unconvertible
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_OURS = ("connection", "content-length", "keep-alive", "transfer-encoding")
+"""Headers that are about the connection: the server sets them, whatever the user's code says."""
 
 
 class DataikuContract:
@@ -99,12 +106,14 @@ class RequestMetadata:
 
 
 def _key(call: Call) -> str | None:
-    import base64
-
+    """The key that the caller gave, if it can be read: on an open service it may be anything."""
     scheme, _, value = call.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        return base64.b64decode(value).decode().partition(":")[0]
-    return value or None
+        try:
+            value = base64.b64decode(value, validate=True).decode().partition(":")[0]
+        except ValueError:
+            return None
+    return value.strip() or None
 
 
 class Predictor(Endpoint):
@@ -165,9 +174,13 @@ class Predictor(Endpoint):
         assert isinstance(payload, Table)
         if not len(payload):
             return Outcome(predictions=[])
+        try:
+            features = self._frames.build(payload)
+        except (OverflowError, TypeError, ValueError) as fault:
+            raise InvalidInput(f"the features cannot be put into a DataFrame: {fault}") from None
         self.enter(call)
         try:
-            answer = self._predict(self._frames.build(payload))
+            answer = self._predict(features)
         except BaseException as fault:
             rejected = self.rejected(fault)
             if rejected is not None:
@@ -218,5 +231,24 @@ class Function(Endpoint):
                 raise rejected from None
             raise
         if self._response and isinstance(value, self._response):
-            return Outcome(reply=Reply(value.status, list(value.headers.items), value.body))
+            if not self.spec.options.get("custom_response"):
+                raise InvalidOutput(
+                    f"{self.spec.options['function']} returned a {type(value).__name__}, and may not",
+                    hint="customResponse: true in service.json allows it",
+                )
+            return Outcome(reply=verbatim(value))
         return Outcome(payload=Json(value))
+
+
+def verbatim(response: Any) -> Reply:
+    """The user's own HTTP answer. Raises ``InvalidOutput`` for one that cannot be sent."""
+    status = response.status
+    if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
+        raise InvalidOutput(f"{str(status)[:40]!r} is no status of an HTTP answer")
+    headers = []
+    for name, value in response.headers.items:
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise InvalidOutput(f"header {name[:80]!r} has characters that a header may not have")
+        if name.lower() not in _OURS:
+            headers.append((name, value))
+    return Reply(int(status), headers, b"" if status in (204, 205, 304) else response.body)

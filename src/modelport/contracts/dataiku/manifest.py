@@ -6,6 +6,7 @@ Front only, and imported only when a service is read: the worker half of this co
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from modelport.core.call import FUNCTION, PREDICT
 from modelport.core.model import ModelSpec, PoolSettings
 from modelport.errors import ConfigError
 
+_HASH = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
@@ -111,6 +113,9 @@ def _faults(folder: Path, service: Service) -> list[str]:
     faults += [f"endpoint {name!r} is there twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
     if service.authMethod == "API_KEYS" and not service.apiKeys:
         faults.append("authMethod API_KEYS needs apiKeys")
+    for at, key in enumerate(service.apiKeys):
+        if key.startswith("sha256:") and not _HASH.fullmatch(key):
+            faults.append(f"apiKeys.{at}: after sha256: come 64 hex digits")
     paths: list[tuple[str, str | None]] = [("libPython", service.libPython)]
     for endpoint in service.endpoints:
         paths += [(f"{endpoint.id}.code", endpoint.code), (f"{endpoint.id}.folder", endpoint.folder)]
@@ -119,6 +124,8 @@ def _faults(folder: Path, service: Service) -> list[str]:
             faults.append(f"{endpoint.id}: a PY_FUNCTION needs function, the name of the function")
         if endpoint.type == "CUSTOM_PREDICTION" and not endpoint.predictionType:
             faults.append(f"{endpoint.id}: a CUSTOM_PREDICTION needs predictionType REGRESSION or CLASSIFICATION")
+        if endpoint.requestMetadata and endpoint.batching is not None:
+            faults.append(f"{endpoint.id}: a batch has no one request that requestMetadata could be about")
     root = folder.resolve()
     for where, path in paths:
         if path is None:

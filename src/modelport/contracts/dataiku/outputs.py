@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from modelport.core.call import Outcome
@@ -19,7 +18,7 @@ def read(answer: Any, rows: int, is_regression: bool) -> Outcome:
     probabilities = extras = None
     if isinstance(answer, tuple):
         most = 2 if is_regression else 3
-        if not 1 <= len(answer) <= most:
+        if not 2 <= len(answer) <= most:
             forms = "(series, custom_keys)" if is_regression else "(series, probas) or (series, probas, custom_keys)"
             kind = "regression" if is_regression else "classification"
             raise InvalidOutput(f"predict returned a tuple of {len(answer)}; a {kind} may return a series or {forms}")
@@ -49,13 +48,13 @@ def _series(answer: Any, rows: int) -> Column:
         raise InvalidOutput(f"predict returned {type(answer).__name__}{shape} where a pandas Series was expected")
     if len(column) != rows:
         raise InvalidOutput(f"predict returned {len(column)} predictions for {rows} rows")
-    if not isinstance(column, list) and column.dtype.kind not in "fiub":
-        column = (
-            [None if _missing(value) else value for value in column.tolist()]
-            if column.dtype.kind in "OUS"
-            else [None if pandas.isna(value) else pandas.Timestamp(value) for value in column]
-        )
-    return column
+    if isinstance(column, list):
+        return [None if _missing(value) else value for value in column]
+    kind = column.dtype.kind
+    if kind in "mM":
+        make = pandas.Timestamp if kind == "M" else pandas.Timedelta
+        return [None if pandas.isna(value) else make(value) for value in column]
+    return column if kind in "fiub" else [None if _missing(value) else value for value in column.tolist()]
 
 
 def _extension(series: Any) -> Any:
@@ -67,11 +66,12 @@ def _extension(series: Any) -> Any:
 
 
 def _missing(value: Any) -> bool:
-    return (
-        value is None
-        or type(value).__name__ in ("NAType", "NaTType")
-        or (isinstance(value, float) and math.isnan(value))
-    )
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    try:
+        return bool(value != value)  # noqa: PLR0124 - nan is not equal to itself
+    except (ArithmeticError, TypeError, ValueError):  # arrays compare value by value
+        return False
 
 
 def _probabilities(frame: Any, rows: int) -> dict[Any, Column]:

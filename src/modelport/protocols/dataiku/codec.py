@@ -80,7 +80,7 @@ class DataikuCodec:
             )
         forced = dispatch.get("forcedGeneration")
         if forced is not None and forced != spec.version:
-            raise NotFound(f"generation {forced!r} of {spec.service} is not loaded; {spec.version} is")
+            raise NotFound(f"generation {str(forced)[:100]!r} of {spec.service} is not loaded; {spec.version} is")
 
     def encode(
         self, call: Call, memory: Any, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
@@ -122,9 +122,9 @@ def _results(outcome: Outcome) -> list[dict[str, Any]]:
     """One result object a row. A row without a prediction is ignored, and has no probabilities."""
     predictions = values(outcome.predictions) if outcome.predictions is not None else _rows(outcome)
     results: list[dict[str, Any]] = [
-        {"prediction": value, "ignored": False}
-        if value is not None and value == value  # noqa: PLR0124 - nan is not equal to itself
-        else {"ignored": True, "ignoreReason": "IGNORED_BY_MODEL"}
+        {"ignored": True, "ignoreReason": "IGNORED_BY_MODEL"}
+        if value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124 - nan is not equal to itself
+        else {"prediction": value, "ignored": False}
         for value in predictions
     ]
     if outcome.probabilities is not None:

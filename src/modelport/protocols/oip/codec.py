@@ -14,7 +14,6 @@ from modelport.core.conversion import convert
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import (
     SIZES,
-    TYPECODES,
     Json,
     Payload,
     Tensor,
@@ -32,6 +31,9 @@ MAX_TENSORS = 1024
 MAX_DIMENSIONS = 32
 MAX_NAME = 512
 MAX_FAULTS = 20
+MAX_SIZE = 1 << 63
+RAW_ONLY = ("FP16", "BF16")
+"""Data types that have no JSON form."""
 
 _DATATYPES = frozenset(SIZES) | {"BYTES"}
 
@@ -72,7 +74,8 @@ class OipCodec:
             by_name = {tensor.name: tensor for tensor in tensors}
             unknown = [name for name in wanted.outputs if name not in by_name]
             if unknown:
-                raise InvalidInput(f"the model has no output {unknown[0][:80]!r}; it has {', '.join(by_name)}")
+                named = ", ".join(repr(name[:80]) for name in unknown[:MAX_FAULTS])
+                raise InvalidInput(f"the model has no output {named}; it has {', '.join(list(by_name)[:MAX_FAULTS])}")
             tensors = [by_name[name] for name in wanted.outputs]
         answer: dict[str, Any] = {"model_name": spec.name}
         if spec.version is not None:
@@ -105,7 +108,7 @@ def _split(body: Any, length: str | None) -> tuple[Any, Any]:
     """The JSON head and the binary tail."""
     if length is None:
         return body, memoryview(b"")
-    if not (length.isascii() and length.isdigit()) or int(length) > len(body):
+    if not (length.isascii() and length.isdigit() and len(length) < 20) or int(length) > len(body):
         raise InvalidBody(f"Inference-Header-Content-Length must be a number of bytes up to {len(body)}")
     view = memoryview(body)
     return view[: int(length)], view[int(length) :]
@@ -126,7 +129,7 @@ def _read_inputs(asked: dict[str, Any], tail: Any, faults: list[str]) -> list[Te
         try:
             tensor, used = _read_input(given, tail[at:], f"inputs[{position}]")
         except ValueError as fault:
-            faults.append(str(fault))
+            faults.extend(fault.args)
             at += _announced(given)
             continue
         at += used
@@ -146,20 +149,9 @@ def _announced(given: Any) -> int:
 
 
 def _read_input(given: Any, tail: Any, where: str) -> tuple[Tensor, int]:
-    """One input and how many bytes of the tail it took. Raises ``ValueError`` saying where and what."""
-    if not isinstance(given, dict):
-        raise ValueError(f"{where} must be an object")
-    name, datatype, shape = given.get("name"), given.get("datatype"), given.get("shape")
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-        raise ValueError(f"{where}.name must be a string of 1 to {MAX_NAME} characters")
-    if not isinstance(datatype, str) or datatype not in _DATATYPES:
-        raise ValueError(f"{where}.datatype must be one of {', '.join(sorted(_DATATYPES))}")
-    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"{where}.shape must be a list of up to {MAX_DIMENSIONS} sizes of 0 or more")
-    parameters = given.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise ValueError(f"{where}.parameters must be an object")
-    tensor = Tensor(name, datatype, shape, None, parameters)
+    """One input and how many bytes of the tail it took. Raises ``ValueError`` with every fault."""
+    tensor = _read_outline(given, where)
+    datatype, parameters = tensor.datatype, tensor.parameters
     binary = parameters.get("binary_data_size")
     if (binary is None) == ("data" not in given):
         raise ValueError(f"{where} needs either data or the parameter binary_data_size")
@@ -167,43 +159,64 @@ def _read_input(given: Any, tail: Any, where: str) -> tuple[Tensor, int]:
         tensor.data = _read_json_data(given["data"], tensor, where)
         return tensor, 0
     if type(binary) is not int or not 0 <= binary <= len(tail):
-        raise ValueError(f"{where}: binary_data_size is {binary!r}, and {len(tail)} bytes are left")
+        raise ValueError(f"{where}: binary_data_size is {jsontext.shown(binary)}, and {len(tail)} bytes are left")
     raw = tail[:binary]
     if datatype == "BYTES":
         tensor.data = _read_strings(raw, tensor.size, where)
     else:
         size = tensor.size * SIZES[datatype]
         if size != binary:
-            raise ValueError(f"{where}: {datatype} of shape {shape} takes {size} bytes, not {binary}")
-        tensor.data = raw_buffer(bytes(raw), datatype)
+            raise ValueError(f"{where}: {datatype} of shape {list(tensor.shape)} takes {size} bytes, not {binary}")
+        if datatype == "BOOL" and bytes(raw).translate(None, b"\0\1"):
+            raise ValueError(f"{where}: in binary data a BOOL is a byte 0 or 1")
+        tensor.data = raw_buffer(bytearray(raw), datatype)
     tensor.parameters = {key: value for key, value in parameters.items() if key != "binary_data_size"}
     return tensor, binary
 
 
+def _read_outline(given: Any, where: str) -> Tensor:
+    """An input but for its data. Raises ``ValueError`` with every fault."""
+    if not isinstance(given, dict):
+        raise ValueError(f"{where} must be an object")
+    name, datatype, shape, parameters = map(given.get, ("name", "datatype", "shape", "parameters"))
+    faults = []
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        faults.append(f"{where}.name must be a string of 1 to {MAX_NAME} characters")
+    if not isinstance(datatype, str) or datatype not in _DATATYPES:
+        faults.append(f"{where}.datatype must be one of {', '.join(sorted(_DATATYPES))}")
+    if (
+        not isinstance(shape, list)
+        or len(shape) > MAX_DIMENSIONS
+        or not all(type(n) is int and 0 <= n < MAX_SIZE for n in shape)
+    ):
+        faults.append(f"{where}.shape must be a list of up to {MAX_DIMENSIONS} sizes of 0 or more")
+    if not isinstance(parameters, (dict, type(None))):
+        faults.append(f"{where}.parameters must be an object")
+    if faults:
+        raise ValueError(*faults)
+    return Tensor(name, datatype, shape, None, parameters)  # type: ignore[arg-type]
+
+
 def _read_json_data(data: Any, tensor: Tensor, where: str) -> Any:
     """Flat or nested, row-major."""
+    if tensor.datatype in RAW_ONLY:
+        raise ValueError(f"{where}: {tensor.datatype} travels as binary data only")
     flat = data if isinstance(data, list) else [data]
-    try:
-        for _ in range(MAX_DIMENSIONS):
-            if not flat or not isinstance(flat[0], list):
-                break
-            flat = list(chain.from_iterable(flat))
-    except TypeError:
-        raise ValueError(f"{where}.data mixes values and lists") from None
+    for _ in range(MAX_DIMENSIONS):
+        if not flat or not isinstance(flat[0], list):
+            break
+        if set(map(type, flat)) != {list}:
+            raise ValueError(f"{where}.data mixes values and lists")
+        if len(set(map(len, flat))) > 1:
+            raise ValueError(f"{where}.data has lists of different lengths side by side")
+        flat = list(chain.from_iterable(flat))
     if len(flat) != tensor.size:
         raise ValueError(f"{where}.data has {len(flat)} values, and shape {list(tensor.shape)} takes {tensor.size}")
     if tensor.datatype == "BYTES":
         misfit = next((value for value in flat if not isinstance(value, str) and value is not None), None)
         if misfit is not None:
-            raise ValueError(f"{where}.data: BYTES takes strings, not {jsontext.dumps(misfit).decode()[:80]}")
+            raise ValueError(f"{where}.data: BYTES takes strings, not {jsontext.shown(misfit)}")
         return flat
-    if tensor.datatype not in TYPECODES:
-        raise ValueError(f"{where}: {tensor.datatype} travels as binary data only")
-    if tensor.datatype in ("FP64", "FP32"):
-        try:
-            return array(TYPECODES[tensor.datatype], flat)
-        except TypeError:
-            pass  # nulls, or a fault worth naming
     try:
         return typed_buffer(flat, tensor.datatype)
     except ValueError as fault:
@@ -231,26 +244,54 @@ def _read_wishes(asked: dict[str, Any], request_id: str, faults: list[str]) -> A
     given_id = asked.get("id")
     if given_id is not None and not isinstance(given_id, str):
         faults.append("id must be a string")
-    parameters = asked.get("parameters") or {}
+    all_binary = False
+    try:
+        all_binary = _flag(_parameters(asked, ""), "binary_data_output", "") is True
+    except ValueError as fault:
+        faults.append(str(fault))
+    return Asked(given_id or request_id, _read_outputs(asked.get("outputs"), faults), all_binary)
+
+
+def _read_outputs(given: Any, faults: list[str]) -> dict[str, bool | None] | None:
+    """The wanted outputs; none given, or an empty list, means all of them."""
+    if given is None or given == []:
+        return None
+    if not isinstance(given, list) or len(given) > MAX_TENSORS:
+        faults.append(f"outputs must be a list of up to {MAX_TENSORS}")
+        return None
+    outputs: dict[str, bool | None] = {}
+    for position, output in enumerate(given):
+        where = f"outputs[{position}]"
+        name = output.get("name") if isinstance(output, dict) else None
+        if not isinstance(name, str):
+            faults.append(f"{where} must be an object with a name")
+            continue
+        if name in outputs:
+            faults.append(f"{where}: {name[:80]!r} is asked for twice")
+        outputs[name] = None
+        try:
+            outputs[name] = _flag(_parameters(output, where), "binary_data", where)
+        except ValueError as fault:
+            faults.append(str(fault))
+    return outputs
+
+
+def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any]:
+    """The parameters of an object; none are an empty object. Raises ``ValueError``."""
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
-        faults.append("parameters must be an object")
-        parameters = {}
-    outputs: dict[str, bool | None] | None = None
-    given = asked.get("outputs")
-    if given:
-        if not isinstance(given, list) or len(given) > MAX_TENSORS:
-            faults.append(f"outputs must be a list of up to {MAX_TENSORS}")
-            given = []
-        outputs = {}
-        for position, output in enumerate(given):
-            name = output.get("name") if isinstance(output, dict) else None
-            own = (output.get("parameters") or {}) if isinstance(output, dict) else None
-            if not isinstance(name, str) or not isinstance(own, dict):
-                faults.append(f"outputs[{position}] must be an object with a name")
-                continue
-            binary = own.get("binary_data")
-            outputs[name] = binary if isinstance(binary, bool) else None
-    return Asked(given_id or request_id, outputs, parameters.get("binary_data_output") is True)
+        raise ValueError(f"{where}.parameters must be an object".lstrip("."))
+    return parameters
+
+
+def _flag(parameters: dict[str, Any], name: str, where: str) -> bool | None:
+    """A parameter that is true, false or not given. Raises ``ValueError``."""
+    value = parameters.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise ValueError(f"{where}.parameters.{name} must be true or false".lstrip("."))
 
 
 # --- responses -------------------------------------------------------------------------------------------
@@ -306,7 +347,7 @@ def _write_output(tensor: Tensor, is_binary: bool, tail: list[Any]) -> dict[str,
     """The output's JSON part; its data there, or appended to ``tail``."""
     parameters = dict(tensor.parameters)
     output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-    if is_binary or tensor.datatype == "BF16":
+    if is_binary or tensor.datatype in RAW_ONLY:
         raw = _binary(tensor)
         parameters["binary_data_size"] = len(raw)
         tail.append(raw)
@@ -334,7 +375,7 @@ def _json_data(tensor: Tensor) -> Any:
     if tensor.datatype == "BYTES":
         return [cell if cell is None or isinstance(cell, str) else _as_text(cell, tensor.name) for cell in tensor.data]
     numpy = sys.modules.get("numpy")
-    if numpy is not None and jsontext.WRITES_ARRAYS and tensor.datatype != "FP16" and tensor.size > 64:
+    if numpy is not None and jsontext.WRITES_ARRAYS and tensor.size > 64:
         return numpy.ascontiguousarray(numpy.asarray(tensor.data)).reshape(-1)
     return tensor.flat()
 

@@ -1,0 +1,51 @@
+"""Servers for the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Running, function, predictor, regression, serving, write_service
+from tests.platforms.oip import models
+
+REPORT = """
+said = [
+    "; ".join(f"{name}={value!r}" for name, value in zip(features_df.columns, row))
+    for row in features_df.astype(object).itertuples(index=False)
+]
+return pd.Series(said)
+"""
+"""A predictor that answers what it got."""
+
+
+@pytest.fixture(scope="session")
+def tensors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Noop, sk, raiser, typed and odd; tests must leave them as they are."""
+    with serving(*models.write_all(tmp_path_factory.mktemp("tensors")), env=models.ENVIRONMENT) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Regression endpoints "sum" (of a row), "report" (says what it got), and the function "fn" (echoes)."""
+    folder = write_service(
+        tmp_path_factory.mktemp("tables") / "service",
+        regression("sum", testQueries=[{"q": {"features": {"a": 1.0, "b": 2.0}}}]),
+        regression("report", "report.py"),
+        function(),
+        code={
+            "predictor.py": predictor("return features_df.sum(axis=1, numeric_only=True)"),
+            "report.py": predictor(REPORT),
+            "functions.py": "def run(**data):\n    return data\n",
+        },
+    )
+    with serving(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A folder for models of a test's own server."""
+    return tmp_path / "models"

@@ -1,0 +1,93 @@
+"""Every contract behind every protocol: where a faithful conversion exists, and what is said where none does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelport import platforms
+from tests.harness import Running
+
+
+def tensor(name: str, data: list[Any], datatype: str = "FP64", shape: list[int] | None = None) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
+
+
+ROW = {"a": 3.0, "b": 3.0, "c": 3.0, "d": 3.0}
+COLUMNS = {"inputs": [tensor(name, [value]) for name, value in ROW.items()]}
+
+# (what is served, protocol): server, path, request, and what must be in the answer
+CONVERTS: dict[tuple[str, str], tuple[str, str, Any, Any]] = {
+    ("dataiku prediction", "dataiku"): (
+        "tables",
+        "/public/api/v1/svc/sum/predict",
+        {"features": ROW},
+        {"result": {"prediction": 12.0, "ignored": False}},
+    ),
+    ("dataiku prediction", "oip"): (
+        "tables", "/v2/models/sum/infer", COLUMNS, {"outputs": [tensor("predict", [12.0], shape=[1, 1])]},
+    ),
+    ("dataiku function", "dataiku"): (
+        "tables", "/public/api/v1/svc/fn/run", {"x": 1.5, "y": "é"}, {"response": {"x": 1.5, "y": "é"}},
+    ),
+    ("dataiku function", "oip"): (
+        "tables",
+        "/v2/models/fn/infer",
+        {"inputs": [tensor("x", [1.5]), tensor("y", ["é"], "BYTES")]},
+        {"outputs": [tensor("x", [1.5]), tensor("y", ["é"], "BYTES")]},
+    ),
+    ("tensors", "dataiku"): (
+        "tensors", "/public/api/v1/sk/sk/predict", {"features": ROW}, {"result": {"prediction": 1, "ignored": False}},
+    ),
+    ("tensors", "oip"): (
+        "tensors", "/v2/models/sk/infer", COLUMNS, {"outputs": [tensor("predict", [1], "INT64", [1, 1])]},
+    ),
+}  # fmt: skip
+
+# (what is served, protocol, what is sent): server, path, request, words of the refusal
+REFUSED: dict[tuple[str, str, str], tuple[str, str, Any, str]] = {
+    ("tensors", "dataiku", "a nested cell"): (
+        "tensors", "/public/api/v1/sk/sk/predict", {"features": {"a": [1, 2]}}, "column 'a' holds list",
+    ),
+    ("tensors", "dataiku", "mixed cells"): (
+        "tensors",
+        "/public/api/v1/sk/sk/predict-multi",
+        {"items": [{"features": {"a": 1}}, {"features": {"a": "x"}}]},
+        "column 'a' holds int, str",
+    ),
+    ("dataiku prediction", "oip", "a matrix beside a column"): (
+        "tables",
+        "/v2/models/sum/infer",
+        {"inputs": [tensor("a", [1.0]), tensor("b", [1.0, 2.0], shape=[1, 2])]},
+        "input 'b' of shape [1, 2] is not a column",
+    ),
+}  # fmt: skip
+
+
+def test_every_registered_platform_is_in_the_matrix() -> None:
+    contracts = {served.partition(" ")[0] for served, _ in CONVERTS} - {"tensors"}
+    assert contracts == set(platforms.BUILT_IN["modelport.contracts"])
+    assert {protocol for _, protocol in CONVERTS} == set(platforms.BUILT_IN["modelport.protocols"])
+    assert len(CONVERTS) == len({served for served, _ in CONVERTS}) * len({protocol for _, protocol in CONVERTS})
+
+
+@pytest.mark.parametrize("pair", CONVERTS, ids=" by ".join)
+def test_what_converts(request: pytest.FixtureRequest, pair: tuple[str, str]) -> None:
+    which, path, asked, want = CONVERTS[pair]
+    server: Running = request.getfixturevalue(which)
+    answer = server.post(path, asked)
+    assert answer.status == 200, answer.body
+    body = answer.json()
+    assert {key: body[key] for key in want} == want
+    print(f"{pair[0]:20} {pair[1]:10} converts")
+
+
+@pytest.mark.parametrize("what", REFUSED, ids=" ".join)
+def test_what_is_refused(request: pytest.FixtureRequest, what: tuple[str, str, str]) -> None:
+    which, path, asked, words = REFUSED[what]
+    server: Running = request.getfixturevalue(which)
+    answer = server.post(path, asked)
+    assert answer.status == 400, answer.body
+    assert words in answer.body.decode()
+    print(f"{what[0]:20} {what[1]:10} refused, for {what[2]}")
