@@ -62,6 +62,7 @@ class Bound(NamedTuple):
 
     route: Route
     protocol: WireProtocol
+    owner: str
     wanted: frozenset[bytes]
 
 
@@ -104,25 +105,23 @@ class App:
         """Every protocol at its own paths and under its prefix. Raises ``ConfigError`` for a path with two owners."""
         faults: list[str] = []
         for route in health_routes(self._plane):
-            self._add(route, self._native, "", faults)
+            self._add(route, self._native, "server", "", faults)
         for protocol in self._protocols:
             for route in protocol.routes(self._plane, self._plane.endpoints):
                 for prefix in ("", f"/{protocol.name}"):
-                    self._add(route, protocol, prefix, faults)
+                    self._add(route, protocol, protocol.name, prefix, faults)
         if faults:
             raise ConfigError("two models would answer at the same path", faults=faults)
 
-    def _add(self, route: Route, protocol: WireProtocol, prefix: str, faults: list[str]) -> None:
+    def _add(self, route: Route, protocol: WireProtocol, owner: str, prefix: str, faults: list[str]) -> None:
         wanted = frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
         methods = self._table.setdefault(prefix + route.path, {})
-        if route.method in methods:
-            if prefix:
-                return
-            other, owner = methods[route.method], methods[route.method].protocol.name
-            faults.append(
-                f"{route.method} {route.path}: {_owner(other.route, owner)} and {_owner(route, protocol.name)}"
-            )
-        methods[route.method] = Bound(route, protocol, wanted)
+        other = methods.get(route.method)
+        if other is None:
+            wanted = frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
+            methods[route.method] = Bound(route, protocol, owner, wanted)
+        elif not prefix:
+            faults.append(f"{route.method} {route.path}: {_told(other.route, other.owner)} and {_told(route, owner)}")
 
     def routes(self) -> list[tuple[str, str, str, str]]:
         """(method, path, protocol, model) of every route, mount prefixes left out."""
@@ -131,7 +130,7 @@ class App:
             (
                 method,
                 path,
-                bound.protocol.name,
+                bound.owner,
                 bound.route.endpoint.spec.name if bound.route.endpoint else "",
             )
             for path, methods in self._table.items()
@@ -260,7 +259,7 @@ class App:
 
     def _note(self, bound: Bound | None, request: Request, status: int, begin: float, code: str | None) -> None:
         scope = request.scope
-        protocol = bound.protocol.name if bound is not None else ""
+        protocol = bound.owner if bound is not None else ""
         model = bound.route.endpoint.spec.name if bound is not None and bound.route.endpoint is not None else ""
         self._plane.metrics.requests[model, protocol, status] += 1
         if self._settings.access_log:
@@ -291,6 +290,6 @@ def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes]) -> d
     return {name: value for name, value in headers if name in wanted}
 
 
-def _owner(route: Route, protocol: str) -> str:
+def _told(route: Route, owner: str) -> str:
     spec = route.endpoint.spec if route.endpoint is not None else None
-    return f"{protocol} ({spec.service or spec.root}: {spec.name})" if spec is not None else protocol
+    return f"{owner} ({spec.service or spec.root}: {spec.name})" if spec is not None else owner
