@@ -149,7 +149,9 @@ def test_bare_tokens_come_in_and_never_go_out(mine: Any) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("value", [1j, object(), len, {"a": [object()]}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [1j, object(), len, {"a": [object()]}], ids=["complex", "object", "function", "nested"]
+)
 def test_what_has_none_is_named(mine: Any, value: Any) -> None:
     with pytest.raises(TypeError, match="has no JSON form"):
         mine.dumps(value)

@@ -145,7 +145,7 @@ def test_the_type_of_a_column(column: Any, datatype: str) -> None:
     [
         ([1, "a"], "int, str"), ([True, None], "bool, null"), ([[1], [2]], "list"), ([{}], "dict"),
         ([2**64], "int"), ([-(2**63) - 1], "int"), ([2**53 + 1, None], "int, null"), ([2**53 + 1, 0.5], "float, int"),
-        ([1j], "complex"), ([object()], "object"),
+        ([1j], "complex"), pytest.param([object()], "object", id="object"),
     ],
     ids=repr,
 )  # fmt: skip

@@ -77,7 +77,9 @@ def test_what_waits_is_merged_and_each_gets_its_own_rows(tmp_path: Path) -> None
                 wanted.append((ask(server, PREDICT, {"features": {"a": float(number)}}), [2.0 * number]))
             else:
                 items = [{"features": {"a": number + part / 8}} for part in range(number)]
-                wanted.append((ask(server, MULTI, {"items": items}), [2 * (number + part / 8) for part in range(number)]))
+                wanted.append(
+                    (ask(server, MULTI, {"items": items}), [2 * (number + part / 8) for part in range(number)])
+                )
         assert busy(server, "ep") == 1
         batched.open()
         assert predictions(held) == [0.0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from tests.faults.tools import FN, Gated, busy, not_run, restarts
 from tests.harness import Running, serving, until
 
-LIBRARIES = sorted(glob.glob("/usr/lib/**/faketime/libfaketime.so.1", recursive=True))
+LIBRARIES = sorted(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")))
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed (Debian package faketime)")

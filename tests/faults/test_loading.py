@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -151,7 +152,7 @@ def test_workers_load_one_after_another_on_one_processor(tmp_path: Path) -> None
         until(lambda: idle(server) == 5)
         loads = sorted(json.loads(line) for line in (folder / "loads").read_text().splitlines())
         assert len(loads) == 5
-        for (_, end), (begin, _) in zip(loads, loads[1:], strict=False):
+        for (_, end), (begin, _) in itertools.pairwise(loads):
             assert end <= begin
 
 

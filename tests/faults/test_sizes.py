@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import io
@@ -48,10 +49,8 @@ def rss(server: Running) -> int:
 def exchange(server: Running, data: bytes) -> bytes:
     """Sends as much as the server takes, then reads to the end."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         answer = b""
         try:
             while chunk := connection.recv(65536):

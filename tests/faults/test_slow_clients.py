@@ -6,9 +6,11 @@ import contextlib
 import socket
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.faults.tools import ECHO, FN, busy, head, idle, later
 from tests.harness import Running, function, serving, until, write_service
@@ -16,8 +18,19 @@ from tests.harness import Running, function, serving, until, write_service
 LARGE = "def run(size=0):\n    return 'x' * size\n"
 
 
+_opened: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def close_connections() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
 def connect(server: Running) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    _opened.append(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+    return _opened[-1]
 
 
 def answer_so_far(connection: socket.socket) -> bytes | None:
