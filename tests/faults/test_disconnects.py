@@ -75,7 +75,7 @@ def test_uploads_that_are_cut_off_leave_nothing_behind(tmp_path: Path) -> None:
         uploads = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(10)]
         for upload in uploads:
             upload.sendall(head(FN, 2 * len(half)) + half)
-        until(lambda: front.num_fds() >= before + 20, what="the uploads to be kept in files")
+        until(lambda: front.num_fds() >= before + 18, what="the uploads to be kept in files")
         assert busy(server) == 0
         for upload in uploads:
             upload.close()

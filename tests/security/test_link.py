@@ -143,6 +143,7 @@ def unix_sockets() -> dict[str, list[str]]:
 
 
 def test_the_link_has_no_name_and_nobody_can_connect_to_it(link: Running) -> None:
+    until(lambda: all(len(sockets_of(process)) == 2 for process in link.workers()))
     known = unix_sockets()
     for process in link.workers():
         mine = sockets_of(process)
