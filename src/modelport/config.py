@@ -6,6 +6,7 @@ Later sources win: default, file (TOML), environment (``MODELPORT_`` + name), fl
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -52,6 +53,7 @@ class Settings:
     error_detail: str = setting("message", "What clients see of a model's exceptions: none, type or message.")
 
 
+_HASH = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 _CHOICES = {
     "log_format": ("auto", "human", "json"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -102,6 +104,10 @@ def resolve(flags: Mapping[str, Any], env: Mapping[str, str] = os.environ, file:
             chosen[item.name] = _typed(item, env[item.env], item.env, faults)
         if flags.get(item.name) is not None:
             chosen[item.name] = _typed(item, flags[item.name], item.flag, faults)
+    for name in ("api_key", "admin_key"):
+        key = chosen.get(name, "")
+        if key.startswith("sha256:") and not _HASH.fullmatch(key):
+            faults.append(f"{known[name].flag}: after sha256: there must be 64 hexadecimal digits")
     for name, choices in _CHOICES.items():
         if name in chosen and chosen[name] not in choices:
             faults.append(f"{known[name].flag} must be one of {', '.join(choices)}, not {chosen[name]!r}")

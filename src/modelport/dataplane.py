@@ -24,7 +24,7 @@ class Endpoint:
 
     def __init__(self, spec: ModelSpec, plane: Dataplane, keys: Sequence[str]) -> None:
         self.spec = spec
-        self._keys = [hashed(key) for key in keys]
+        self._keys = [configured(key) for key in keys]
         self.pool: Pool | None = None
         self.stats = Statistics()
         self.times = plane.metrics.times(spec.name)
@@ -42,7 +42,7 @@ class Endpoint:
         if self.state == "ready":
             return ""
         if self.pool is not None and self.pool.error is not None:
-            return self.pool.error.message
+            return self.pool.reason
         return {"starting": "its first worker is still loading"}.get(self.state, "it is not loaded")
 
     @property
@@ -204,8 +204,11 @@ class Dataplane:
         await asyncio.gather(*(pool.stop(grace) for pool in pools))
 
 
+def configured(key: str) -> bytes:
+    """The hash of a key from the settings or a manifest, where "sha256:<hex>" is a hash already."""
+    return bytes.fromhex(key[7:]) if key.startswith("sha256:") else hashed(key)
+
+
 def hashed(key: str) -> bytes:
-    """A key's SHA-256; a key given as "sha256:<hex>" is one already. Keys are random, so no salt is needed."""
-    if key.startswith("sha256:"):
-        return bytes.fromhex(key[7:])
+    """The SHA-256 of a key that a client presents. Keys are random, so no salt is needed."""
     return hashlib.sha256(key.encode()).digest()

@@ -200,10 +200,11 @@ class ConfigError(SetupError):
 
 
 class LoadError(SetupError):
-    """``traceback`` is the model author's: shown where the server was started, never to clients."""
+    """``traceback`` is the model author's: shown where the server was started, never to clients, who get ``told``."""
 
     code = "load"
 
     def __init__(self, message: str, hint: str | None = None, traceback: str = "") -> None:
         super().__init__(message, hint)
         self.traceback = traceback
+        self.told = message

@@ -92,8 +92,8 @@ def example_of(server: Server, endpoint: Endpoint) -> str | None:
 
 def _explain(server: Server, endpoint: Endpoint, tracebacks: set[str]) -> None:
     """Why it is not ready; each traceback once, and not again where the log just showed it to the same person."""
-    print(f"  cause    {endpoint.reason}")
     error = endpoint.pool.error if endpoint.pool is not None else None
+    print(f"  cause    {endpoint.reason if error is None else error.message}")
     if error is None:
         return
     form = server.settings.log_format

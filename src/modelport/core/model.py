@@ -73,7 +73,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model as found on disk: all that a worker needs to load it, and all that the front needs to route to it."""
+    """A model as found on disk: all that a worker needs to load it, and all that the front needs to route to it.
+
+    With ``all_headers`` its code gets to see every header of a request, not only those that a codec reads.
+    """
 
     name: str
     contract: str
@@ -86,6 +89,7 @@ class ModelSpec:
     limits: Limits = field(default_factory=Limits)
     max_batch: int = 1
     environment: str | None = None
+    all_headers: bool = False
     keys: list[str] | None = None
     queries: list[dict[str, Any]] = field(default_factory=list)
 

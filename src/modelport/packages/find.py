@@ -77,6 +77,8 @@ def _tuning(spec: ModelSpec, settings: Settings) -> PoolSettings | None:
     """``config/services/<SERVICE>/<ENDPOINT>.json`` in the data folder, where there is one."""
     if not settings.data_dir or spec.service is None:
         return None
+    if not Path(settings.data_dir).is_dir():
+        raise ConfigError(f"there is no data folder {settings.data_dir}")
     file = Path(settings.data_dir, "config", "services", spec.service, f"{spec.name}.json")
     try:
         content = json.loads(file.read_text())

@@ -42,8 +42,8 @@ def read(folder: Path) -> Manifest:
         text = file.read_text()
     except FileNotFoundError:
         return Manifest()
-    except OSError as fault:
-        raise ConfigError(f"{file}: {fault.strerror}") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{file}: {fault}") from None
     try:
         return Manifest.model_validate(yaml.safe_load(text) or {})
     except yaml.YAMLError as fault:

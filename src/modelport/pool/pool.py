@@ -15,6 +15,7 @@ from typing import Any
 
 from modelport.core.call import Call, Deadline
 from modelport.core.model import Description, ModelSpec
+from modelport.core.telling import told
 from modelport.errors import (
     Cancelled,
     LoadError,
@@ -97,6 +98,11 @@ class Pool:
         return "failed" if self._gave_up else "starting"
 
     @property
+    def reason(self) -> str:
+        """Why it could not be loaded, as clients may know it; empty when nothing is known to be wrong."""
+        return self.error.told if self.error is not None else ""
+
+    @property
     def is_settled(self) -> bool:
         """Whether the first load has come to an end, good or bad."""
         return self._settled.is_set()
@@ -172,8 +178,7 @@ class Pool:
     def _unavailable(self) -> ModelUnavailable:
         if not self._open:
             return ModelUnloaded(f"{self.spec.name} is not loaded")
-        reason = self.error.message if self.error is not None else "no worker"
-        return ModelUnavailable(f"{self.spec.name} could not be loaded: {reason}")
+        return ModelUnavailable(f"{self.spec.name} could not be loaded: {self.reason}")
 
     def _dispatch(self, worker: Worker, tickets: list[Ticket], now: float) -> None:
         worker.run(tickets, now)
@@ -338,6 +343,9 @@ class Pool:
             "traceback": "",
         }
         error = LoadError(f"{failure['type']}: {failure['message']}", failure["hint"], failure["traceback"])
+        error.told = ": ".join(
+            told(failure["type"], failure["message"], self._order["detail"], "the server's log says why")
+        )
         self._failures += 1
         alive = self.state == "ready"
         if self._failures == 1 or self.error is None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.protocol import Question, Route, WireProtocol
-from modelport.dataplane import Dataplane, Endpoint, hashed
+from modelport.dataplane import Dataplane, Endpoint, configured, hashed
 from modelport.errors import (
     Cancelled,
     ConfigError,
@@ -58,12 +58,12 @@ class ConnectionLimits:
 
 
 class Bound(NamedTuple):
-    """A route with what the front must know to serve it."""
+    """A route with what the front must know to serve it; ``wanted`` headers are passed on, or all with None."""
 
     route: Route
     protocol: WireProtocol
     owner: str
-    wanted: frozenset[bytes]
+    wanted: frozenset[bytes] | None
 
 
 class Request(NamedTuple):
@@ -93,7 +93,7 @@ class App:
         self._protocols = list(protocols)
         self._native = next((p for p in self._protocols if p.name == native), self._protocols[0])
         self._settings = settings
-        self._admin_key = hashed(settings.admin_key) if settings.admin_key else None
+        self._admin_key = configured(settings.admin_key) if settings.admin_key else None
         self._ids = itertools.count(1)
         self._boot = os.urandom(5).hex()
         self._table: dict[str, dict[str, Bound]] = {}
@@ -118,8 +118,9 @@ class App:
         methods = self._table.setdefault(prefix + route.path, {})
         other = methods.get(route.method)
         if other is None:
+            sees_all = route.endpoint is not None and route.endpoint.spec.all_headers
             wanted = frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
-            methods[route.method] = Bound(route, protocol, owner, wanted)
+            methods[route.method] = Bound(route, protocol, owner, None if sees_all else wanted)
         elif not prefix:
             faults.append(f"{route.method} {route.path}: {_told(other.route, other.owner)} and {_told(route, owner)}")
 
@@ -286,8 +287,8 @@ _ALWAYS = ("authorization", "content-length", "content-encoding", "x-request-id"
 _ALWAYS_BYTES = frozenset(name.encode() for name in _ALWAYS)
 
 
-def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes]) -> dict[bytes, bytes]:
-    return {name: value for name, value in headers if name in wanted}
+def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes] | None) -> dict[bytes, bytes]:
+    return dict(headers) if wanted is None else {name: value for name, value in headers if name in wanted}
 
 
 def _told(route: Route, owner: str) -> str:

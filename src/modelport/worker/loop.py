@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any, NamedTuple
 
@@ -15,15 +14,10 @@ from modelport.core.frames import Frame
 from modelport.core.model import ModelSpec
 from modelport.core.payload import Payload
 from modelport.core.protocol import Codec
+from modelport.core.telling import told
 from modelport.errors import InvalidInput, InvalidOutput, ModelportError, ModelRaised
 from modelport.worker import capture, imports
 from modelport.worker.link import Link
-
-MAX_TOLD = 2000
-"""Characters of a model's exception that a client sees."""
-
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\\\][\w.+@ -]*[\w.+@-]){2,}[/\\\\]?|(?<![\w<>])/[\w.+@-]+|[\w/.-]+\.py\b")
-_TRACEBACK = "Traceback (most recent call last)"
 
 
 class Asked(NamedTuple):
@@ -105,7 +99,7 @@ class Loop:
             raise
         except BaseException as fault:
             capture.current.emit("error", imports.user_traceback(fault))
-            raise told(fault, self._detail) from None
+            raise raised(fault, self._detail) from None
         finally:
             capture.settle()
         return outcome, time.perf_counter_ns() - begin
@@ -166,18 +160,16 @@ class Loop:
         return ModelportError("internal error")
 
 
-def told(fault: BaseException, detail: str) -> ModelRaised:
-    """What a client may know of an exception of the model: never where files are, and no more than ``detail``."""
-    if detail == "message":
-        try:
-            text = str(fault)
-        except Exception:  # even that is user code
-            text = ""
-        text = text[:MAX_TOLD].partition(_TRACEBACK)[0].rstrip()
-        text = _PATH.sub("<path>", text) or "no message"  # cut first: the pattern is slow on long words
-        return ModelRaised(type(fault).__name__, text)
-    raised = type(fault).__name__ if detail == "type" else "ModelError"
-    return ModelRaised(raised, "the model failed; the server's log says more under this request's id")
+HIDDEN = "the model failed; the server's log says more under this request's id"
+
+
+def raised(fault: BaseException, detail: str) -> ModelRaised:
+    """An exception of the model, as clients are told of it."""
+    try:
+        text = str(fault)
+    except Exception:  # even that is user code
+        text = ""
+    return ModelRaised(*told(type(fault).__name__, text, detail, HIDDEN))
 
 
 def message(reply: Reply, *nanoseconds: int) -> Any:

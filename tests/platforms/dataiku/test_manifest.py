@@ -188,7 +188,6 @@ def test_tuning_and_the_file_that_says_not_alive(tmp_path: Path) -> None:
             assert server.get("/healthz/live").status == 200
 
 
-@pytest.mark.xfail(reason="it is read as text without looking for what is none", strict=True, raises=UnicodeDecodeError)
 def test_a_manifest_that_is_no_text(tmp_path: Path) -> None:
     made = service(tmp_path)
     (made / "modelport.yaml").write_bytes(b"\xff\xfe")
@@ -196,7 +195,6 @@ def test_a_manifest_that_is_no_text(tmp_path: Path) -> None:
         read(made)
 
 
-@pytest.mark.xfail(reason="a data folder that is not there is taken for an empty one", strict=True)
 def test_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="absent"):
         read(service(tmp_path / "svc"), tmp_path / "absent")

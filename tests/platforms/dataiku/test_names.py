@@ -204,7 +204,6 @@ def test_the_path_of_the_request_where_metadata_are_switched_on(names: Running) 
     assert answer.json()["result"]["customKeys"] == {"path": "/public/api/v1/svc/ep/predict"}
 
 
-@pytest.mark.xfail(reason="the front passes on only the headers that a protocol's codec names", strict=True)
 def test_any_header_of_the_request_where_metadata_are_switched_on(names: Running) -> None:
     answer = run(names, "metadata", headers_={"X-One": "1", "User-Agent": "me"})
     found = answer.json()["response"]

@@ -272,6 +272,13 @@ def test_binary_data_that_does_not_fit(tensors: Running, inputs: Any, tail: byte
     refused(tensors, head + tail, words, headers={"Inference-Header-Content-Length": str(len(head))})
 
 
+def test_a_faulty_input_is_not_held_against_the_next(tensors: Running) -> None:
+    head = json.dumps({"inputs": [binary("FP99"), binary(name="b", shape=(2,), size=8)]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    text = refused(tensors, head + b"1234" + bytes(8), "inputs[0].datatype", headers=headers)
+    assert "inputs[1]" not in text
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "words"),
     [

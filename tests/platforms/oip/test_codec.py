@@ -174,6 +174,14 @@ def test_predictions_and_probabilities_become_tensors() -> None:
     assert json.loads(probabilities["parameters"]["labels"]) == ["no", "yes"]
 
 
+def test_an_answer_as_json_announces_no_binary_data() -> None:
+    given_head = {"name": "a", "datatype": "INT8", "shape": [1], "parameters": {"binary_data_size": 1, "x": 2}}
+    head = json.dumps({"inputs": [given_head]}).encode()
+    answer, tail = encode(*decode(head + b"\x05", len(head)))
+    assert answer["outputs"] == [{"name": "a", "datatype": "INT8", "shape": [1], "data": [5], "parameters": {"x": 2}}]
+    assert tail == b""
+
+
 @UNTIMED
 @given(body=st.binary(max_size=60), length=st.none() | st.integers(-5, 70) | st.text(max_size=5))
 def test_garbage_is_refused(body: bytes, length: Any) -> None:

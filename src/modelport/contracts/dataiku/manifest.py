@@ -162,6 +162,7 @@ def _spec(folder: Path, service: Service, endpoint: Endpoint, given: dict[str, A
         pool=PoolSettings.read(endpoint.pool, f"{endpoint.id}: pool"),
         max_batch=endpoint.batching.maxRequests if endpoint.batching is not None else 1,
         environment=endpoint.environment,
+        all_headers=endpoint.requestMetadata,
         keys=list(service.apiKeys) if service.authMethod == "API_KEYS" else None,
         queries=endpoint.testQueries,
     )

@@ -10,7 +10,7 @@ from modelport.core import jsontext
 from modelport.core.call import Reply
 from modelport.core.model import Field
 from modelport.core.protocol import Node, Question, Route, Served
-from modelport.errors import InvalidBody, ModelportError, ModelUnavailable, ModelUnloaded, NotFound
+from modelport.errors import InvalidBody, LoadError, ModelportError, ModelUnavailable, ModelUnloaded, NotFound
 from modelport.protocols.oip import errors
 from modelport.protocols.oip.codec import LENGTH_HEADER
 
@@ -80,7 +80,10 @@ class OipProtocol:
             return _json({"model_stats": [_statistics(endpoint)]})
 
         async def load(_: Question) -> Reply:
-            await node.load(name)
+            try:
+                await node.load(name)
+            except LoadError as error:
+                raise ModelUnavailable(f"model {name!r} could not be loaded: {error.told}") from None
             return Reply(200, [], b"")
 
         async def unload(_: Question) -> Reply:
