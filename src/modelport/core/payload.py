@@ -239,9 +239,18 @@ def values(column: Column, datatype: str | None = None) -> list[Any]:
     return list(column) if tolist is None else tolist()
 
 
-def typed_buffer(data: list[Any], datatype: str) -> Any:
-    """A flat list as a typed buffer. Raises ``ValueError`` naming the first value that does not fit."""
+def typed_buffer(data: list[Any], datatype: str, has_booleans: bool = True) -> Any:
+    """A flat list as a typed buffer. Raises ``ValueError`` naming the first value that does not fit.
+
+    Without ``has_booleans`` the caller knows that there are none, which an array would take for numbers; looking for
+    them costs as much as all the rest.
+    """
     code = TYPECODES[datatype]
+    if code == "d" and not has_booleans:
+        try:
+            return array("d", data)
+        except (TypeError, OverflowError):
+            pass  # nulls, or a misfit worth naming
     kinds = set(map(type, data))
     if datatype == "BOOL":
         fits = kinds <= {bool}

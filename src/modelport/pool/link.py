@@ -11,6 +11,8 @@ from modelport.core import frames
 from modelport.core.frames import BrokenFrame, Frame, FrameBuffer
 from modelport.pool.body import Body, Spool
 
+_JOINED = 64 << 10
+"""Bytes of a body from which a second buffer costs less than a copy."""
 MAX_REPLY = frames.SPOOL_THRESHOLD + (1 << 16)
 """Bytes that a reply may have in the stream; workers send larger ones as descriptors."""
 
@@ -45,7 +47,10 @@ class Link(asyncio.Protocol):
             else:
                 parts += frames.pack(kind, meta, body, following=following)
             following = 0
-        transport.write(b"".join(parts))
+        if len(parts) > 2 or len(parts[-1]) < _JOINED:
+            transport.write(b"".join(parts))
+        else:
+            transport.writelines(parts)
 
     def data_received(self, data: bytes) -> None:
         try:

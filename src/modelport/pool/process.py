@@ -33,6 +33,9 @@ LEAVE_GRACE = 2.0
 NOTICE_AFTER = 1.0
 """Seconds from the first output that is dropped to the line that says how much was."""
 
+KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+"""What glibc keeps of freed memory: asking the kernel anew for each large body costs more than reading it."""
+
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS", "RAYON")
 _log = logging.getLogger("modelport.worker")
 
@@ -276,7 +279,7 @@ def environment(threads: int) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("MODELPORT_")}
     for family in _THREADS:
         env.setdefault(f"{family}_NUM_THREADS", str(threads))
-    return env
+    return {**KEPT_MEMORY, **env}
 
 
 class NativeOutput(asyncio.Protocol):

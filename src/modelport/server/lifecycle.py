@@ -25,6 +25,7 @@ from modelport.core.protocol import WireProtocol
 from modelport.dataplane import Dataplane
 from modelport.errors import ConfigError, SetupError
 from modelport.monitoring.metrics import Metrics
+from modelport.pool.process import KEPT_MEMORY
 from modelport.server.app import App, ConnectionLimits
 from modelport.server.connection import Connection
 
@@ -64,6 +65,7 @@ class Server:
         check_exposure(self._specs, self.settings)
         self._socket = bind(self.settings.host, self.settings.port)
         self._descriptors = raise_descriptor_limit()
+        keep_freed_memory()
         return uvloop.run(self._serve())
 
     @property
@@ -239,6 +241,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc for this process what workers are told by their environment; elsewhere nothing."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-1, int(KEPT_MEMORY["MALLOC_TRIM_THRESHOLD_"]))
+        mallopt(-3, int(KEPT_MEMORY["MALLOC_MMAP_THRESHOLD_"]))
 
 
 def raise_descriptor_limit() -> int:

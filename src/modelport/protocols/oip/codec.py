@@ -58,7 +58,8 @@ class OipCodec:
         if not isinstance(asked, dict):
             raise InvalidBody("the request must be a JSON object")
         faults: list[str] = []
-        tensors = _read_inputs(asked, tail, faults)
+        text = head if isinstance(head, bytes) else bytes(head)
+        tensors = _read_inputs(asked, tail, faults, b"true" in text or b"false" in text)
         memory = _read_wishes(asked, call.id, faults)
         if faults:
             more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
@@ -114,7 +115,7 @@ def _split(body: Any, length: str | None) -> tuple[Any, Any]:
     return view[: int(length)], view[int(length) :]
 
 
-def _read_inputs(asked: dict[str, Any], tail: Any, faults: list[str]) -> list[Tensor]:
+def _read_inputs(asked: dict[str, Any], tail: Any, faults: list[str], has_booleans: bool) -> list[Tensor]:
     inputs = asked.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         faults.append("inputs is missing" if inputs is None else "inputs must be a list with at least one tensor")
@@ -127,7 +128,7 @@ def _read_inputs(asked: dict[str, Any], tail: Any, faults: list[str]) -> list[Te
     at = 0
     for position, given in enumerate(inputs):
         try:
-            tensor, used = _read_input(given, tail[at:], f"inputs[{position}]")
+            tensor, used = _read_input(given, tail[at:], f"inputs[{position}]", has_booleans)
         except ValueError as fault:
             faults.extend(fault.args)
             at += _announced(given)
@@ -148,7 +149,7 @@ def _announced(given: Any) -> int:
     return size if isinstance(size, int) and size > 0 else 0
 
 
-def _read_input(given: Any, tail: Any, where: str) -> tuple[Tensor, int]:
+def _read_input(given: Any, tail: Any, where: str, has_booleans: bool) -> tuple[Tensor, int]:
     """One input and how many bytes of the tail it took. Raises ``ValueError`` with every fault."""
     tensor = _read_outline(given, where)
     datatype, parameters = tensor.datatype, tensor.parameters
@@ -156,7 +157,7 @@ def _read_input(given: Any, tail: Any, where: str) -> tuple[Tensor, int]:
     if (binary is None) == ("data" not in given):
         raise ValueError(f"{where} needs either data or the parameter binary_data_size")
     if binary is None:
-        tensor.data = _read_json_data(given["data"], tensor, where)
+        tensor.data = _read_json_data(given["data"], tensor, where, has_booleans)
         return tensor, 0
     if type(binary) is not int or not 0 <= binary <= len(tail):
         raise ValueError(f"{where}: binary_data_size is {jsontext.shown(binary)}, and {len(tail)} bytes are left")
@@ -197,7 +198,7 @@ def _read_outline(given: Any, where: str) -> Tensor:
     return Tensor(name, datatype, shape, None, parameters)  # type: ignore[arg-type]
 
 
-def _read_json_data(data: Any, tensor: Tensor, where: str) -> Any:
+def _read_json_data(data: Any, tensor: Tensor, where: str, has_booleans: bool) -> Any:
     """Flat or nested, row-major."""
     if tensor.datatype in RAW_ONLY:
         raise ValueError(f"{where}: {tensor.datatype} travels as binary data only")
@@ -218,7 +219,7 @@ def _read_json_data(data: Any, tensor: Tensor, where: str) -> Any:
             raise ValueError(f"{where}.data: BYTES takes strings, not {jsontext.shown(misfit)}")
         return flat
     try:
-        return typed_buffer(flat, tensor.datatype)
+        return typed_buffer(flat, tensor.datatype, has_booleans)
     except ValueError as fault:
         raise ValueError(f"{where}.data: {fault}") from None
 
