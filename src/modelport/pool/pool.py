@@ -265,6 +265,7 @@ class Pool:
         for ticket in unanswered:
             ticket.fail(WorkerDied(f"the worker of {self.spec.name} ended while it ran this request ({how})"))
         if not self._open:
+            self._fail_waiting()
             return
         if worker.cause in ("max_rss", "max_requests", "run_timeout", "shrink"):
             self.tally.restarts[cause] += worker.cause != "shrink"
