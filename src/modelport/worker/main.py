@@ -15,6 +15,9 @@ from modelport.worker import capture, imports
 from modelport.worker.link import Link
 from modelport.worker.loop import Loop
 
+YOUNG_OBJECTS = 50_000
+"""New objects between two looks for cycles: more than the usual 700, for a large request is many objects at once."""
+
 
 def main(stream_fd: int, side_fd: int) -> None:
     """Serves on two inherited Unix sockets: the stream of frames, and the side channel for descriptors."""
@@ -38,6 +41,7 @@ def main(stream_fd: int, side_fd: int) -> None:
         return
     gc.collect()
     gc.freeze()  # what the model loaded stays: no collection need look at it again
+    gc.set_threshold(YOUNG_OBJECTS)
     link.send(frames.READY, {"description": model.description.to_dict(), "python": sys.version.split()[0]})
     Loop(link, spec, model, codecs, order.meta["detail"]).run()
 
