@@ -13,7 +13,6 @@ from tests.harness import Running, serving, until
 LIBRARIES = sorted(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")))
 
 
-@pytest.mark.xfail(strict=False, reason="libfaketime breaks sleeping in the model itself on some machines (EINVAL)")
 @pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed (Debian package faketime)")
 def test_wall_clock_jumps_end_nothing_early_and_nothing_late(tmp_path: Path) -> None:
     clock = tmp_path / "clock"
@@ -43,7 +42,6 @@ def test_wall_clock_jumps_end_nothing_early_and_nothing_late(tmp_path: Path) -> 
         assert not_run(server, "timed_out") == restarts(server, "run_timeout") == 0
 
 
-@pytest.mark.xfail(strict=False, reason="libfaketime breaks sleeping in the model itself on some machines (EINVAL)")
 @pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed (Debian package faketime)")
 def test_a_wait_ends_in_time_although_the_wall_clock_went_back(tmp_path: Path) -> None:
     clock = tmp_path / "clock"
