@@ -198,3 +198,33 @@ def test_tuning_in_the_data_folder_wins_over_the_service(tmp_path: Path) -> None
         until(lambda: any("floor (9) is above ceil (2)" in line for line in server.raw_logs))
     finally:
         server.kill()
+
+
+def test_no_call_is_stuck_behind_a_held_one_while_another_worker_is_free(tmp_path: Path) -> None:
+    gated = Gated(tmp_path, floor=2, cruise=2, ceil=2)
+    gated.open("quick")
+    with serving(gated.folder) as server:
+        until(lambda: idle(server) == 2)
+        for _ in range(20):
+            assert server.post(FN, {"id": "quick"}).status == 200
+        held = gated.ask(server, "held")
+        until(lambda: "held" in gated.began())
+        others = [later(lambda: server.post(FN, {"id": "quick"})) for _ in range(12)]
+        assert {answer.result(20).status for answer in others} == {200}
+        assert not held.done()
+        gated.open()
+        assert held.result(20).status == 200
+
+
+def test_one_worker_and_its_queue_hold_no_more_than_they_say(tmp_path: Path) -> None:
+    gated = Gated(tmp_path, floor=1, cruise=1, ceil=1, queue=3)
+    gated.open("quick")
+    with serving(gated.folder) as server:
+        for _ in range(20):
+            assert server.post(FN, {"id": "quick"}).status == 200
+        accepted = [gated.ask(server, str(number)) for number in range(4)]
+        assert (busy(server), waiting(server)) == (1, 3)
+        assert server.post(FN, {"id": "more"}).status == 503
+        gated.open()
+        assert {answer.result(20).status for answer in accepted} == {200}
+        assert [name for name in gated.began() if name != "quick"] == ["0", "1", "2", "3"]

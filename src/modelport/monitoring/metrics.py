@@ -122,7 +122,7 @@ class Metrics(Collector):
                 continue
             for state in _STATES:
                 workers.add_metric([name, state], pool.count(state))
-            waiting.add_metric([name], len(pool.queue))
+            waiting.add_metric([name], pool.waiting)
             for cause, count in pool.tally.restarts.items():
                 restarts.add_metric([name, cause], count)
             for size, count in pool.tally.batches.items():

@@ -107,6 +107,11 @@ class Pool:
         """Whether the first load has come to an end, good or bad."""
         return self._settled.is_set()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that are not run yet: in the queue, or handed to a worker ahead of time."""
+        return len(self.queue) + sum(worker.ahead for worker in self.workers)
+
     def count(self, *states: str) -> int:
         return sum(worker.state in states for worker in self.workers)
 
@@ -164,10 +169,10 @@ class Pool:
         if self.state in ("failed", "unloaded") or (self.error is not None and self.state != "ready"):
             raise self._unavailable()
         busy = self.count("busy")
-        if len(self.queue) >= self._settings.queue + max(0, self._settings.ceil - busy):
+        if self.waiting >= self._settings.queue + max(0, self._settings.ceil - busy):
             self.tally.rejected += 1
             raise QueueFull(
-                f"{self.spec.name} has {busy} busy workers and {len(self.queue)} requests waiting",
+                f"{self.spec.name} has {busy} busy workers and {self.waiting} requests waiting",
                 retry_after=max(1, round(self._timeout / 10)),
             )
         ticket.deadline = Deadline(now + self._timeout)
@@ -204,8 +209,11 @@ class Pool:
             self._idle.append(worker)
 
     def _hand_ahead(self) -> None:
-        """Spares quick workers the wait for their next call. Batches grow better in the queue."""
-        if self.spec.max_batch > 1:
+        """Spares a quick worker the wait for its next call, where no other worker could have run that sooner.
+
+        Endpoints that batch do without: batches grow better in the queue.
+        """
+        if self._settings.ceil > 1 or self.spec.max_batch > 1:
             return
         for worker in self.workers:
             if worker.has_room and len(self.queue):

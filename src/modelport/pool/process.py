@@ -124,6 +124,11 @@ class Worker:
             and not (self.cause or limits.max_requests or limits.max_rss)
         )
 
+    @property
+    def ahead(self) -> int:
+        """How many calls it was handed that it has not begun."""
+        return len(self._handed) - 1 if len(self._handed) > 1 else 0
+
     def run(self, tickets: list[Ticket], now: float) -> None:
         """Hands over a call, or a batch of them: to an idle worker, or ahead of time to one that has room."""
         self.state = "busy"
