@@ -219,7 +219,7 @@ class Worker:
         status, headers, code, nanoseconds = frame.meta
         if not isinstance(status, int) or not 100 <= status <= 599:
             raise BrokenFrame(f"{status!r} is no status")
-        if not isinstance(code, (str, type(None))) or not all(type(number) is int for number in nanoseconds):
+        if not isinstance(code, (str, type(None))) or set(map(type, nanoseconds)) - {int}:
             raise BrokenFrame("a reply of no known form")
         reply = Reply(status, [(str(name), str(value)) for name, value in headers], frame.body, code)
         ticket = tickets[at]

@@ -31,6 +31,8 @@ MAX_TENSORS = 1024
 MAX_DIMENSIONS = 32
 MAX_NAME = 512
 MAX_FAULTS = 20
+MAX_LETTERS = 256
+"""How many places are looked at for a truth value before one is assumed."""
 MAX_SIZE = 1 << 63
 RAW_ONLY = ("FP16", "BF16")
 """Data types that have no JSON form."""
@@ -59,7 +61,7 @@ class OipCodec:
             raise InvalidBody("the request must be a JSON object")
         faults: list[str] = []
         text = head if isinstance(head, bytes) else bytes(head)
-        tensors = _read_inputs(asked, tail, faults, b"true" in text or b"false" in text)
+        tensors = _read_inputs(asked, tail, faults, _has_booleans(text))
         memory = _read_wishes(asked, call.id, faults)
         if faults:
             more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
@@ -113,6 +115,21 @@ def _split(body: Any, length: str | None) -> tuple[Any, Any]:
         raise InvalidBody(f"Inference-Header-Content-Length must be a number of bytes up to {len(body)}")
     view = memoryview(body)
     return view[: int(length)], view[int(length) :]
+
+
+def _has_booleans(text: bytes) -> bool:
+    """Whether JSON text may hold true or false. Single letters are found at memory speed, words are not."""
+    for letter, word in ((b"u", b"true"), (b"l", b"false")):
+        at = text.find(letter)
+        for _ in range(MAX_LETTERS):
+            if at < 0:
+                break
+            if text.startswith(word, max(0, at - 2)):
+                return True
+            at = text.find(letter, at + 1)
+        else:
+            return True
+    return False
 
 
 def _read_inputs(asked: dict[str, Any], tail: Any, faults: list[str], has_booleans: bool) -> list[Tensor]:
