@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.tools import FN
+from tests.faults.tools import FN, head
 from tests.harness import Running, function, serving, until, write_service
 
 MEGABYTE = 1 << 20
@@ -70,6 +70,12 @@ def test_an_announced_body_ten_times_over_the_limit_is_refused(server: Running) 
     assert answer.headers["connection"] == "close"
     assert rss(server) - before < LIMIT + 16 * MEGABYTE
     assert server.post(FN, {"text": "a"}).status == 200
+
+
+def test_an_announced_body_over_the_limit_is_refused_before_any_of_it_is_sent(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head(FN, LIMIT + 1))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_chunked_body_ten_times_over_the_limit_is_refused(server: Running) -> None:
