@@ -27,6 +27,8 @@ def fill(text: str, module: str, option: str) -> str:
         sys.exit(f"generate: a page lacks the comments {start} and {END}")
     command = [sys.executable, "-m", module, option]
     made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    if not made.strip():
+        sys.exit(f"generate: python -m {module} {option} printed nothing")
     # outside code, a placeholder such as <name> would be taken for HTML
     made = re.sub(r"`[^`]*`|<", lambda match: "&lt;" if match[0] == "<" else match[0], made)
     return f"{head}{start}\n\n{made.strip()}\n\n{END}{tail}"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from modelport import config
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -46,3 +48,8 @@ def test_generated_pages_are_up_to_date() -> None:
         [sys.executable, DOCS / "generate.py", "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_is_on_the_configuration_page() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert [item.name for item in config.items() if f"`{item.flag}`" not in page or f"`{item.env}`" not in page] == []

@@ -5,8 +5,10 @@ Later sources win: default, file (TOML), environment (``MODELPORT_`` + name), fl
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -143,8 +145,8 @@ def _typed(item: Item, value: Any, where: str, faults: list[str]) -> Any:
     except (TypeError, ValueError):
         faults.append(f"{where} must be {item.type.__name__}, not {value!r}")
         return item.default
-    if item.type in (int, float) and typed < 0:
-        faults.append(f"{where} must not be negative, not {value!r}")
+    if item.type in (int, float) and not 0 <= typed < math.inf:
+        faults.append(f"{where} must be a number of 0 or more, not {value!r}")
     return typed
 
 
@@ -158,4 +160,4 @@ def markdown() -> str:
 
 
 if __name__ == "__main__":
-    pass
+    sys.stdout.write(markdown())

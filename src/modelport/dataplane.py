@@ -95,6 +95,7 @@ class Dataplane:
         self._codecs = dict(codecs)
         self._contracts = dict(contracts)
         self._settings = settings
+        self._leaving: set[Pool] = set()
         self._starts = asyncio.Semaphore(starts_at_once())
         metrics.watch(self.endpoints)
 
@@ -146,13 +147,21 @@ class Dataplane:
         if endpoint.state in ("unloaded", "failed") or pool is None:
             pool = self.start(endpoint)
         await pool.settled()
+        if pool.state == "unloaded":
+            raise ModelUnloaded(f"{name} was unloaded meanwhile")
         if pool.error is not None:
             raise pool.error
 
     async def unload(self, name: str) -> None:
         endpoint = self.find(name)
-        if endpoint.pool is not None:
-            await endpoint.pool.stop(grace=endpoint.spec.pool.run_timeout / 1000)
+        pool = endpoint.pool
+        if pool is None:
+            return
+        self._leaving.add(pool)
+        try:
+            await pool.stop(grace=endpoint.spec.pool.run_timeout / 1000)
+        finally:
+            self._leaving.discard(pool)
 
     def find(self, name: str) -> Endpoint:
         for endpoint in self.endpoints:
@@ -200,7 +209,7 @@ class Dataplane:
 
     async def stop(self, grace: float) -> None:
         """Lets what runs finish, then ends every worker."""
-        pools = [endpoint.pool for endpoint in self.endpoints if endpoint.pool is not None]
+        pools = {endpoint.pool for endpoint in self.endpoints if endpoint.pool is not None} | self._leaving
         await asyncio.gather(*(pool.stop(grace) for pool in pools))
 
 

@@ -6,7 +6,6 @@ ModelportError
 │   ├── InvalidInput            readable, but its content is wrong; lists every fault
 │   ├── Unconvertible           no faithful way from what was sent to what the model takes
 │   ├── BodyTooLarge            over the limit, as sent or once decompressed
-│   ├── SlowRequest             the client took too long to send it
 │   ├── NotFound                no such service, endpoint, model, version or verb
 │   ├── MethodNotAllowed
 │   ├── Unauthorized            no key, or a wrong one
@@ -22,8 +21,7 @@ ModelportError
 │   ├── WorkerDied
 │   ├── ModelUnavailable        not loaded yet, or failed to load
 │   │   └── ModelUnloaded         by an administrator
-│   ├── Cancelled               the client went away
-│   └── Draining                the server is going down
+│   └── Cancelled               the client went away
 └── SetupError                before anything is served
     ├── ConfigError             settings or manifests; lists every fault
     └── LoadError               the model's code did not load
@@ -83,11 +81,6 @@ class Unconvertible(RequestError):
 
 class BodyTooLarge(RequestError):
     code = "body_too_large"
-
-
-class SlowRequest(RequestError):
-    code = "slow_request"
-    retryable = True
 
 
 class NotFound(RequestError):
@@ -185,10 +178,6 @@ class ModelUnloaded(ModelUnavailable):
 
 class Cancelled(ServiceError):
     code = "cancelled"
-
-
-class Draining(ServiceError):
-    code = "draining"
 
 
 class SetupError(ModelportError):

@@ -6,7 +6,12 @@ import time
 
 
 class OutputBudget:
-    """``burst`` bytes at once, ``rate`` bytes a second after that; counts what it refuses."""
+    """``burst`` bytes at once, ``rate`` bytes a second after that; counts what it refuses.
+
+    A line costs ``LINE`` bytes beside its text: a log of empty lines is no cheaper to write than one of long lines.
+    """
+
+    LINE = 128
 
     def __init__(self, burst: int = 256 << 10, rate: int = 64 << 10) -> None:
         self.burst = burst
@@ -15,15 +20,16 @@ class OutputBudget:
         self._left = float(burst)
         self._at = time.monotonic()
 
-    def take(self, size: int) -> bool:
-        """Whether ``size`` more bytes may pass now."""
+    def take(self, size: int, lines: int = 1) -> bool:
+        """Whether ``size`` more bytes in so many lines may pass now."""
+        cost = size + lines * self.LINE
         now = time.monotonic()
         self._left = min(self.burst, self._left + (now - self._at) * self.rate)
         self._at = now
-        if size > self._left:
+        if cost > self._left:
             self.dropped += size
             return False
-        self._left -= size
+        self._left -= cost
         return True
 
     def notice(self) -> str:

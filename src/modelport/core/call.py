@@ -95,6 +95,3 @@ class Deadline(NamedTuple):
     """A moment on the monotonic clock, in seconds; wall-clock jumps do not move it."""
 
     at: float
-
-    def left(self, now: float) -> float:
-        return max(0.0, self.at - now)

@@ -9,7 +9,6 @@ HTTP = {
     "invalid_input": 400,
     "unconvertible": 400,
     "body_too_large": 413,
-    "slow_request": 408,
     "not_found": 404,
     "method_not_allowed": 405,
     "unauthorized": 401,
@@ -22,7 +21,6 @@ HTTP = {
     "worker_died": 502,
     "model_unavailable": 503,
     "model_unloaded": 503,
-    "draining": 503,
 }
 
 

@@ -28,7 +28,9 @@ class Spool:
         return cls(os.fdopen(fd, "rb", buffering=0), size)
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        left = memoryview(data)
+        while left:  # a full disk may take less than asked before it refuses
+            left = left[self._file.write(left) :]
         self.size += len(data)
 
     def fileno(self) -> int:

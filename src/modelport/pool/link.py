@@ -42,7 +42,14 @@ class Link(asyncio.Protocol):
         following = len(messages) - 1
         for kind, meta, body in messages:
             if isinstance(body, Spool):
-                socket.send_fds(self._side, [b"\0"], [body.fileno()])
+                try:
+                    socket.send_fds(self._side, [b"\0"], [body.fileno()])
+                except ConnectionError:  # its process has just ended, of which the pool will hear
+                    return
+                except OSError as fault:
+                    self._fault = f"it takes no more descriptors: {fault!r}"
+                    self.close()
+                    return
                 parts += frames.pack(kind, meta, following=following, spooled=body.size)
             else:
                 parts += frames.pack(kind, meta, body, following=following)
@@ -56,7 +63,7 @@ class Link(asyncio.Protocol):
         try:
             for frame in self._buffer.feed(data):
                 self._on_frame(frame._replace(body=self._adopt(frame.spooled)) if frame.spooled else frame)
-        except (BrokenFrame, LookupError, TypeError, ValueError) as fault:
+        except (BrokenFrame, LookupError, TypeError, ValueError, OSError) as fault:
             self._fault = f"it broke the link: {fault!r}"
             self.close()
 

@@ -32,6 +32,8 @@ from modelport.pool.queue import Queue, Ticket
 
 MAX_FAILED_STARTS = 5
 """Failed starts in a row, with nothing alive, after which the pool gives up."""
+SLOT_SECONDS = 60.0
+"""For how long a worker that loads keeps others from loading: a slow load goes on, but not at their expense."""
 FIRST_BACKOFF, LAST_BACKOFF = 1.0, 60.0
 
 _log = logging.getLogger("modelport.pool")
@@ -110,7 +112,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """Requests that are not run yet: in the queue, or handed to a worker ahead of time."""
-        return len(self.queue) + sum(worker.ahead for worker in self.workers)
+        return len(self.queue) + sum(len(worker.ahead) for worker in self.workers)
 
     def count(self, *states: str) -> int:
         return sum(worker.state in states for worker in self.workers)
@@ -136,7 +138,8 @@ class Pool:
 
     def cancel(self, ticket: Ticket) -> None:
         """The client went away: a waiting request leaves the queue, the answer of a running one is dropped."""
-        self.queue.remove(ticket)
+        if not self.queue.remove(ticket):
+            self._revoke(ticket)
         if not ticket.future.done():
             self.tally.cancelled += 1
             ticket.fail(Cancelled("the client went away"))
@@ -166,6 +169,16 @@ class Pool:
     # --- requests ----------------------------------------------------------------------------------------
 
     def _admit(self, ticket: Ticket, now: float) -> None:
+        self.check_room()
+        ticket.deadline = Deadline(now + self._timeout)
+        self.queue.push(ticket)
+        self._grow()
+        self._watch(ticket.deadline.at)
+
+    def check_room(self) -> None:
+        """Raises ``QueueFull`` or ``ModelUnavailable`` when a call could neither run now nor wait."""
+        if self._idle:
+            return
         if self.state in ("failed", "unloaded") or (self.error is not None and self.state != "ready"):
             raise self._unavailable()
         busy = self.count("busy")
@@ -175,10 +188,6 @@ class Pool:
                 f"{self.spec.name} has {busy} busy workers and {self.waiting} requests waiting",
                 retry_after=max(1, round(self._timeout / 10)),
             )
-        ticket.deadline = Deadline(now + self._timeout)
-        self.queue.push(ticket)
-        self._grow()
-        self._watch(ticket.deadline.at)
 
     def _unavailable(self) -> ModelUnavailable:
         if not self._open:
@@ -193,9 +202,15 @@ class Pool:
         busy = len(self.workers) - len(self._idle)
         self._most_busy = max(self._most_busy, busy)
 
+    def _revoke(self, ticket: Ticket) -> None:
+        for worker in self.workers:
+            worker.revoke(ticket)
+
     def _requeue(self, tickets: list[Ticket]) -> None:
         """What a worker had not begun is first in line again."""
         for ticket in tickets:
+            if ticket.future.done():  # nobody waits any more
+                continue
             ticket.deadline = ticket.deadline or Deadline(ticket.queued + self._timeout)
             self.queue.push_front(ticket)
             self._watch(ticket.deadline.at)
@@ -316,6 +331,7 @@ class Pool:
     async def _start(self, worker: Worker) -> None:
         await self._starts.acquire()
         worker.loading = True
+        self._loop.call_later(SLOT_SECONDS, self._end_loading, worker)
         if not self._open:
             self._end_loading(worker)
             self._forget(worker)
@@ -406,13 +422,18 @@ class Pool:
         self._timer = None
         self._timer_at = 0.0
         now = time.monotonic()
-        for ticket in self.queue.expired(now):
+        ahead = [ticket for worker in self.workers for ticket in worker.ahead if not ticket.future.done()]
+        late = [ticket for ticket in ahead if ticket.deadline is not None and ticket.deadline.at <= now]
+        for ticket in late:
+            self._revoke(ticket)
+        for ticket in self.queue.expired(now) + late:
             self.tally.timed_out += 1
             ticket.fail(QueueTimeout(f"waited {self._settings.timeout} ms for a free worker of {self.spec.name}"))
         for worker in self.workers:
             if worker.deadline is not None and worker.deadline <= now:
                 self._overrun(worker)
         moments = [worker.deadline for worker in self.workers if worker.deadline is not None]
+        moments += [t.deadline.at for t in ahead if t.deadline is not None and not t.future.done()]
         waiting = self.queue.next_deadline()
         if waiting is not None:
             moments.append(waiting)

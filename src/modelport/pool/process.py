@@ -11,6 +11,7 @@ import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from modelport.core import frames
+from modelport.core.board import Board
 from modelport.core.budget import OutputBudget
 from modelport.core.call import Reply
 from modelport.core.frames import BrokenFrame, Frame
@@ -61,6 +63,8 @@ class Worker:
         self.run_seconds = math.inf
         self.failure: dict[str, Any] | None = None
         self.cause = ""
+        self._pipe: asyncio.BaseTransport | None = None
+        self._sent = 0
         self._handed: deque[list[Ticket]] = deque()
         self._answered = 0
         self._run_timeout = spec.pool.run_timeout / 1000
@@ -74,8 +78,10 @@ class Worker:
         stream, their_stream = socket.socketpair()
         side, their_side = socket.socketpair()
         read_end, write_end = os.pipe()
+        shared = tempfile.TemporaryFile()  # noqa: SIM115
+        self._board = Board(shared.fileno())
         try:
-            theirs = (their_stream.fileno(), their_side.fileno())
+            theirs = (their_stream.fileno(), their_side.fileno(), shared.fileno())
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a vfork: it takes a millisecond or two
                 [self._interpreter, str(BOOTSTRAP), *map(str, theirs), str(os.getpid())],
                 pass_fds=theirs,
@@ -94,6 +100,7 @@ class Worker:
         finally:
             their_stream.close()
             their_side.close()
+            shared.close()
             os.close(write_end)
         self.pid = self._process.pid
         self._watch_exit()
@@ -102,7 +109,7 @@ class Worker:
         self._link = Link(side, self._on_frame, self._on_link_end)
         await self._loop.create_connection(lambda: self._link, sock=stream)
         self._output = NativeOutput(self.log, self._loop)
-        await self._loop.connect_read_pipe(lambda: self._output, os.fdopen(read_end, "rb", buffering=0))
+        self._pipe, _ = await self._loop.connect_read_pipe(lambda: self._output, os.fdopen(read_end, "rb", buffering=0))
         self._link.send([(frames.LOAD, self._order, b"")])
 
     def _watch_exit(self) -> None:
@@ -125,9 +132,9 @@ class Worker:
         )
 
     @property
-    def ahead(self) -> int:
-        """How many calls it was handed that it has not begun."""
-        return len(self._handed) - 1 if len(self._handed) > 1 else 0
+    def ahead(self) -> list[Ticket]:
+        """What it was handed and has not begun."""
+        return self._handed[1] if len(self._handed) > 1 else []
 
     def run(self, tickets: list[Ticket], now: float) -> None:
         """Hands over a call, or a batch of them: to an idle worker, or ahead of time to one that has room."""
@@ -135,7 +142,13 @@ class Worker:
         self._handed.append(tickets)
         if len(self._handed) == 1:
             self._begin(now)
+        self._sent += len(tickets)
         self._link.send([(frames.CALL, [*ticket.call[:-1], now - ticket.queued], ticket.body) for ticket in tickets])
+
+    def revoke(self, ticket: Ticket) -> None:
+        """Keeps a call that it was handed ahead, always the last one sent, from being begun."""
+        if ticket in self.ahead:
+            self._board.revoke(self._sent)
 
     def _begin(self, now: float) -> None:
         """The oldest hand-over runs from now on."""
@@ -207,6 +220,7 @@ class Worker:
             self._observer.worker_ready(self, frame.meta)
         elif frame.kind == frames.FAILED and self.state == "starting":
             self.failure = frame.meta
+            self._loop.call_later(LEAVE_GRACE, self.kill, signal.SIGKILL)  # threads of the model may keep it alive
         else:
             raise BrokenFrame(f"a frame of kind {frame.kind} while {self.state}")
 
@@ -225,9 +239,11 @@ class Worker:
         ticket = tickets[at]
         ticket.nanoseconds = nanoseconds
         self._answered = at + 1
-        if at + 1 == len(tickets):
-            self._finish(tickets)
-        ticket.resolve(reply)
+        try:
+            if at + 1 == len(tickets):
+                self._finish(tickets)
+        finally:
+            ticket.resolve(reply)
 
     def _finish(self, tickets: list[Ticket]) -> None:
         now = time.monotonic()
@@ -261,6 +277,8 @@ class Worker:
         code = self._process.wait()
         self.state = "dead"
         self._link.close()
+        if self._pipe is not None:  # something that the model left behind may hold the other end
+            self._pipe.close()
         self._observer.worker_dead(self, exit_cause(code))
 
 
@@ -300,7 +318,7 @@ class NativeOutput(asyncio.Protocol):
         self.last = ""
 
     def data_received(self, data: bytes) -> None:
-        if not self._budget.take(len(data)):
+        if not self._budget.take(len(data), data.count(b"\n")):
             if not self._noticing:
                 self._noticing = True
                 self._loop.call_later(NOTICE_AFTER, self._notice)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
+from modelport.core.frames import SPOOL_THRESHOLD
 from modelport.core.protocol import Question, Route, WireProtocol
 from modelport.dataplane import Dataplane, Endpoint, configured, hashed
 from modelport.errors import (
@@ -114,7 +115,6 @@ class App:
             raise ConfigError("two models would answer at the same path", faults=faults)
 
     def _add(self, route: Route, protocol: WireProtocol, owner: str, prefix: str, faults: list[str]) -> None:
-        wanted = frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
         methods = self._table.setdefault(prefix + route.path, {})
         other = methods.get(route.method)
         if other is None:
@@ -172,11 +172,13 @@ class App:
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}
         query = request.scope["query_string"].decode("latin-1")
         if route.endpoint is None:
-            self._check_admin(route, request.headers)
+            self._check_admin(route, request)
             body = await read_body(request.receive, announced, MAX_LOCAL_BODY)
             return await self._answer(route, Question(request.path, query, headers, bytes(body)))
         endpoint: Endpoint = route.endpoint  # type: ignore[assignment]
         endpoint.admit(credential(request.headers.get(b"authorization")))
+        if endpoint.pool is not None and announced is not None and int(announced) > SPOOL_THRESHOLD:
+            endpoint.pool.check_room()
         body = await read_body(request.receive, announced, self._settings.max_body)
         try:
             call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path)
@@ -198,7 +200,8 @@ class App:
 
     async def _reply(self, reply: Reply, request: Request, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
-        headers.append((b"content-length", b"%d" % len(reply.body)))
+        if reply.status != 204:
+            headers.append((b"content-length", b"%d" % len(reply.body)))
         headers.append((b"x-request-id", request.id.encode()))
         is_plain = type(reply.body) is bytes and reply.status != 413 and not self._plane.draining
         exchange = request.exchange
@@ -245,14 +248,16 @@ class App:
         """Who words the error: the route's protocol, else the one whose paths these are, else the native one."""
         return bound.protocol if bound is not None else self._root_owner(path) or self._native
 
-    def _check_admin(self, route: Route, headers: dict[bytes, bytes]) -> None:
+    def _check_admin(self, route: Route, request: Request) -> None:
         if not route.admin:
             return
         if not self._settings.repository:
             raise Forbidden("the repository routes are switched off", hint="--repository switches them on")
         if self._admin_key is None:
+            if any(name == b"origin" for name, _ in request.scope["headers"]):
+                raise Forbidden("web pages may not use these routes", hint="set --admin-key")
             return
-        key = credential(headers.get(b"authorization"))
+        key = credential(request.headers.get(b"authorization"))
         if key is None:
             raise Unauthorized("this needs the admin key")
         if not hmac.compare_digest(hashed(key), self._admin_key):

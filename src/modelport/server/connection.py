@@ -73,6 +73,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._head_size = 0
         self._body_size = 0
+        self._wrapping = 0
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._refusal = Refused(400, "this is not HTTP")
@@ -99,15 +100,31 @@ class Connection(HttpToolsProtocol):
         if self._in_head:
             self._head_size += size
         self._body_size += size
+        self._wrapping += size
         super().data_received(data)
         if self._in_head:
             if self._head_size > self._limits.max_head:
                 self._refuse(431, f"request line and headers are over {self._limits.max_head} bytes")
             elif self._timer is None and self._head_size:
                 self._timer = self.loop.call_later(self._limits.head_timeout, self._late_head)
+            if self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
+                self.on_idle()
+        elif self._wrapping > self._limits.max_head:
+            self._give_up(431, f"chunk extensions and trailers are over {self._limits.max_head} bytes")
         elif self._timer is None and self.cycle is not None and self.cycle.more_body:
             self._body_size = 0
             self._timer = self.loop.call_later(self._limits.body_timeout, self._check_rate)
+
+    def on_idle(self) -> None:
+        """The rest of a body came after its answer: only now does the wait for the next request begin."""
+        if not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def on_body(self, body: bytes) -> None:
+        self._wrapping = max(0, self._wrapping - 8 * len(body))
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -121,7 +138,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         limits = self._limits
         self._in_head = False
-        self._head_size = 0
+        self._head_size = self._wrapping = 0
         self._stop_timer()
         if len(self.headers) > limits.max_headers:
             self._reject(431, f"there are more than {limits.max_headers} headers")
@@ -157,7 +174,15 @@ class Connection(HttpToolsProtocol):
             self._stalled = None
 
     def send_400_response(self, msg: str) -> None:
-        """Every refusal at this level, in JSON and with its own status."""
+        """Every refusal at this level, in JSON and with its own status.
+
+        What is wrong with a pipelined request is no answer to the one before it: that one is answered, then it ends.
+        """
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
         body = jsontext.dumps({"error": str(self._refusal)})
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[self._refusal.status] + head + body)
@@ -173,20 +198,31 @@ class Connection(HttpToolsProtocol):
             self._refusal = Refused(status, message)
             self.send_400_response("")
 
+    def _give_up(self, status: int, message: str) -> None:
+        """Refuses a body, of which nothing more is said once it has been answered."""
+        if self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(status, message)
+
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _late_head(self) -> None:
+        self._timer = None
+        if self.cycle is not None and not self.cycle.response_complete:  # pipelined: its answer comes first
+            self._timer = self.loop.call_later(self._limits.head_timeout, self._late_head)
+            return
         self._refuse(408, f"the request did not arrive within {self._limits.head_timeout:g} s")
 
     def _check_rate(self) -> None:
         self._timer = None
-        if self.cycle is None or not self.cycle.more_body or self.cycle.response_started:
+        if self.cycle is None or not self.cycle.more_body:
             return
         if self._body_size < MIN_RATE * self._limits.body_timeout:
-            self._refuse(408, "the request body arrives too slowly")
+            self._give_up(408, "the request body arrives too slowly")
             return
         self._body_size = 0
         self._timer = self.loop.call_later(self._limits.body_timeout, self._check_rate)

@@ -42,8 +42,8 @@ def die_with_parent(parent: int) -> None:
 if __name__ == "__main__":
     if sys.version_info < (3, 9):  # noqa: UP036 - this file is what an older interpreter gets to see
         sys.exit(f"a model's environment needs Python 3.9 or newer; this is {sys.version}")
-    die_with_parent(int(sys.argv[3]))
+    die_with_parent(int(sys.argv[4]))
     adopt_package()
     from modelport.worker.main import main
 
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import threading
 from typing import Any
@@ -57,7 +58,7 @@ class LineWriter(io.RawIOBase):
         self._level = level
         self._fd = fd
         self._line = bytearray()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def writable(self) -> bool:
         return True
@@ -75,15 +76,17 @@ class LineWriter(io.RawIOBase):
                 for line in lines:
                     self._emit(line)
                 if len(self._line) > MAX_LINE:
-                    self._emit(bytes(self._line))
-                    self._line.clear()
+                    self._flush()
         return size
 
     def finish_line(self) -> None:
         with self._lock:
             if self._line:
-                self._emit(bytes(self._line))
-                self._line.clear()
+                self._flush()
+
+    def _flush(self) -> None:
+        line, self._line = bytes(self._line), bytearray()
+        self._emit(line)
 
     def _emit(self, line: bytes) -> None:
         for at in range(0, len(line), MAX_LINE):
@@ -117,8 +120,16 @@ def start(link: Any) -> Capture:
         io.TextIOWrapper(writer, encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=True)
         for writer in _writers
     )
-    logging.getLogger().addHandler(LogHandler(current))
+    handler = LogHandler(current)
+    logging.getLogger().addHandler(handler)
+    os.register_at_fork(after_in_child=lambda: detach(handler))
     return current
+
+
+def detach(handler: logging.Handler) -> None:
+    """In a process that the model forked: the link is not its own, so what it prints goes to the pipes."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    logging.getLogger().removeHandler(handler)
 
 
 def settle() -> None:

@@ -25,7 +25,7 @@ class Link:
         self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def receive(self) -> Frame | None:
         """The next frame, with a spooled body already mapped; None when the front has hung up."""

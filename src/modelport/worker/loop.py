@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from modelport.core import compression, frames
 from modelport.core.batch import merge
+from modelport.core.board import Board
 from modelport.core.call import Call, Outcome, Reply
 from modelport.core.contract import Model
 from modelport.core.conversion import convert
@@ -34,12 +35,16 @@ class Asked(NamedTuple):
 class Loop:
     """``detail`` is how much of the model's own exceptions clients are told: "none", "type" or "message"."""
 
-    def __init__(self, link: Link, spec: ModelSpec, model: Model, codecs: dict[str, Codec], detail: str) -> None:
+    def __init__(
+        self, link: Link, spec: ModelSpec, model: Model, codecs: dict[str, Codec], board: Board, detail: str
+    ) -> None:
         self._link = link
         self._spec = spec
         self._model = model
         self._codecs = codecs
+        self._board = board
         self._detail = detail
+        self._received = 0
 
     def run(self) -> None:
         """Until the front hangs up."""
@@ -47,6 +52,7 @@ class Loop:
             frame = self._link.receive()
             if frame is None:
                 return
+            self._received += 1 + frame.following
             if frame.following:
                 batch: list[Frame] = [frame]
                 for _ in range(frame.following):
@@ -55,6 +61,8 @@ class Loop:
                         return
                     batch.append(more)
                 self._answer_batch(batch)
+            elif self._board.is_revoked(self._received):
+                self._link.send_all([message(REVOKED)])
             else:
                 self._link.send_all([self._answer(frame)])
 
@@ -139,7 +147,7 @@ class Loop:
         if merged is not None:
             capture.current.request = ",".join(item.call.id for item in asked[:4])
             try:
-                outcome, nanoseconds = self._call(merged.payload, asked[0].call)
+                outcome, nanoseconds = self._call(merged.payload, asked[0].call._replace(headers={}))
                 if outcome.predictions is not None:
                     share = nanoseconds // len(asked)
                     parts = outcome.split(merged.rows)
@@ -159,6 +167,9 @@ class Loop:
             return InvalidInput("the request could not be understood")
         return ModelportError("internal error")
 
+
+REVOKED = Reply(499, [], b"", "cancelled")
+"""The answer to a call that nobody waits for any more; it goes no further than the front."""
 
 HIDDEN = "the model failed; the server's log says more under this request's id"
 

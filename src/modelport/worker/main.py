@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from modelport.core import frames
+from modelport.core.board import Board
 from modelport.core.model import Limits, ModelSpec
 from modelport.errors import ModelportError
 from modelport.worker import capture, imports
@@ -19,11 +20,16 @@ YOUNG_OBJECTS = 50_000
 """New objects between two looks for cycles: more than the usual 700, for a large request is many objects at once."""
 
 
-def main(stream_fd: int, side_fd: int) -> None:
-    """Serves on two inherited Unix sockets: the stream of frames, and the side channel for descriptors."""
+def main(stream_fd: int, side_fd: int, board_fd: int) -> None:
+    """Serves on two inherited Unix sockets: the stream of frames, and the side channel for descriptors.
+
+    The third descriptor is the memory of a ``Board``.
+    """
     for fd in (stream_fd, side_fd):
         os.set_inheritable(fd, False)
     link = Link(socket.socket(fileno=stream_fd), socket.socket(fileno=side_fd))
+    board = Board(board_fd)
+    os.close(board_fd)
     order = link.receive()
     if order is None:
         return
@@ -43,7 +49,7 @@ def main(stream_fd: int, side_fd: int) -> None:
     gc.freeze()  # what the model loaded stays: no collection need look at it again
     gc.set_threshold(YOUNG_OBJECTS)
     link.send(frames.READY, {"description": model.description.to_dict(), "python": sys.version.split()[0]})
-    Loop(link, spec, model, codecs, order.meta["detail"]).run()
+    Loop(link, spec, model, codecs, board, order.meta["detail"]).run()
 
 
 def limit_memory(limits: Limits) -> None:

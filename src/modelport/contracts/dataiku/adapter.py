@@ -86,6 +86,11 @@ class Endpoint:
             vars(self.module)["dku_http_request_metadata"] = RequestMetadata(call)
         self._caller.update(service=self.spec.service, uri=os.environ.get("MODELPORT_SELF", ""), key=_key(call))
 
+    def leave(self) -> None:
+        """The request is answered: nothing of it stays within reach of the user's code."""
+        vars(self.module).pop("dku_http_request_metadata", None)
+        self._caller.clear()
+
     def rejected(self, fault: BaseException) -> ModelRejected | None:
         """The user's own choice of status, if that is what ``fault`` is."""
         if not isinstance(fault, self._rejection):
@@ -186,6 +191,8 @@ class Predictor(Endpoint):
             if rejected is not None:
                 raise rejected from None
             raise
+        finally:
+            self.leave()
         return outputs.read(answer, len(payload), self._is_regression)
 
 
@@ -221,7 +228,8 @@ class Function(Endpoint):
         try:
             self._signature.bind(**payload.values)
         except TypeError as fault:
-            raise InvalidInput(f"{self.spec.options['function']}{self._signature}: {fault}") from None
+            names = ", ".join(self._signature.parameters)  # not the defaults, which are the author's own
+            raise InvalidInput(f"{self.spec.options['function']}({names}): {fault}") from None
         self.enter(call)
         try:
             value = self._function(**payload.values)  # type: ignore[misc]
@@ -230,6 +238,8 @@ class Function(Endpoint):
             if rejected is not None:
                 raise rejected from None
             raise
+        finally:
+            self.leave()
         if self._response and isinstance(value, self._response):
             if not self.spec.options.get("custom_response"):
                 raise InvalidOutput(
@@ -251,4 +261,7 @@ def verbatim(response: Any) -> Reply:
             raise InvalidOutput(f"header {name[:80]!r} has characters that a header may not have")
         if name.lower() not in _OURS:
             headers.append((name, value))
-    return Reply(int(status), headers, b"" if status in (204, 205, 304) else response.body)
+    body = response.body.encode() if isinstance(response.body, str) else response.body
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        raise InvalidOutput(f"the body of the answer is {type(body).__name__}; text or bytes were expected")
+    return Reply(int(status), headers, b"" if status in (204, 205, 304) else bytes(body))

@@ -6,6 +6,11 @@ from typing import Any
 
 from modelport.core.payload import Table
 
+MAX_INDEXES = 256
+MAX_NAMES = 1000
+MAX_TEXT = 32 << 10
+"""Sets of names that are remembered, names in one, and characters in all of its names."""
+
 
 class Frames:
     """Builds frames; the column index of each set of names is made once."""
@@ -22,9 +27,8 @@ class Frames:
         """One row a row, columns as named, no coercion: what ``pandas.DataFrame`` makes of the values."""
         index = self._indexes.get(table.names)
         if index is None:
-            if len(self._indexes) > 256:
-                self._indexes.clear()
-            index = self._indexes[table.names] = self._pandas.Index(table.names)
+            index = self._pandas.Index(table.names)
+            self._keep(table.names, index)
         if table.block is not None:
             block = self._numpy.frombuffer(table.block.data, dtype=self._dtype(table.block.data))
             return self._pandas.DataFrame(block.reshape(table.block.shape).copy(), columns=index)
@@ -33,6 +37,14 @@ class Frames:
         frame = self._pandas.DataFrame(dict(enumerate(map(self._column, table.columns))))
         frame.columns = index
         return frame
+
+    def _keep(self, names: tuple[Any, ...], index: Any) -> None:
+        """Clients choose the names, so both how many sets and how large ones are kept has a bound."""
+        if len(names) > MAX_NAMES or sum(len(str(name)) for name in names) > MAX_TEXT:
+            return
+        if len(self._indexes) >= MAX_INDEXES:
+            self._indexes.clear()
+        self._indexes[names] = index
 
     def _column(self, column: Any) -> Any:
         return column if isinstance(column, list) else self._numpy.array(column)
