@@ -108,15 +108,20 @@ class Running:
     def post(self, path: str, body: Any = b"", **more: Any) -> Answer:
         return self.request("POST", path, body, **more)
 
+    def metrics(self, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
+        """The samples of that name with these labels, out of one answer of /metrics: what it tells is of one moment."""
+        samples: list[tuple[dict[str, str], float]] = []
+        for line in self.get("/metrics").body.decode().splitlines():
+            found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if found and re.fullmatch(name, found.group(1)):
+                have = dict(re.findall(r'(\w+)="([^"]*)"', found.group(2) or ""))
+                if all(have.get(key) == value for key, value in labels.items()):
+                    samples.append((have, float(found.group(3))))
+        return samples
+
     def metric(self, name: str, **labels: str) -> float:
         """The value of one sample of /metrics, 0 where there is none."""
-        for line in self.get("/metrics").body.decode().splitlines():
-            found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
-            if found:
-                have = dict(re.findall(r'(\w+)="([^"]*)"', found.group(1) or ""))
-                if all(have.get(key) == value for key, value in labels.items()):
-                    return float(found.group(2))
-        return 0.0
+        return next((value for _, value in self.metrics(name, **labels)), 0.0)
 
     def stop(self, timeout: float = 40.0) -> int:
         """SIGTERM, and the exit code."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.tools import ECHO, FN, Gated, busy, head, idle, not_run, send_only, waiting
+from tests.faults.tools import ECHO, FN, Gated, busy, idle, in_hand, not_run, send_only, waiting
 from tests.harness import function, serving, until, write_service
 
 
@@ -59,7 +59,7 @@ def test_many_disconnects_leave_nothing_behind(tmp_path: Path) -> None:
         for _ in range(10):
             for connection in [send_only(server, FN, {"a": 1}) for _ in range(50)]:
                 connection.close()
-        until(lambda: busy(server) == waiting(server) == 0)
+        until(lambda: in_hand(server) == 0)
         until(lambda: front.num_fds() <= before, what="the descriptors to be closed")
         assert server.post(FN, {"a": 2}).json()["response"] == {"a": 2}
 

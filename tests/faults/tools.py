@@ -70,9 +70,9 @@ class Gated:
 
     def ask(self, server: Running, name: str) -> Future[Answer]:
         """Sends the call and returns once the server has it: running, or waiting in its queue."""
-        before = waiting(server) + busy(server)
+        before = in_hand(server)
         answer = later(lambda: server.post(FN, {"id": name}, timeout=60))
-        until(lambda: answer.done() or waiting(server) + busy(server) > before, what=f"call {name} to arrive")
+        until(lambda: answer.done() or in_hand(server) > before, what=f"call {name} to arrive")
         return answer
 
 
@@ -100,6 +100,12 @@ def busy(server: Running, endpoint: str = "fn") -> float:
     return server.metric("modelport_workers", endpoint=endpoint, state="busy")
 
 
+def in_hand(server: Running, endpoint: str = "fn") -> float:
+    """How many requests run or wait. One reading: a call that begins to run between two would count twice."""
+    samples = server.metrics("modelport_queue_length|modelport_workers", endpoint=endpoint)
+    return sum(value for labels, value in samples if labels.get("state", "busy") == "busy")
+
+
 def idle(server: Running, endpoint: str = "fn") -> float:
     """How many workers are loaded and free."""
     return server.metric("modelport_workers", endpoint=endpoint, state="idle")
@@ -107,8 +113,8 @@ def idle(server: Running, endpoint: str = "fn") -> float:
 
 def allocated(server: Running, endpoint: str = "fn") -> float:
     """How many workers there are, loading ones included."""
-    states = ("starting", "idle", "busy")
-    return sum(server.metric("modelport_workers", endpoint=endpoint, state=state) for state in states)
+    samples = server.metrics("modelport_workers", endpoint=endpoint)
+    return sum(value for labels, value in samples if labels["state"] in {"starting", "idle", "busy"})
 
 
 def restarts(server: Running, cause: str, endpoint: str = "fn") -> float:
