@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.tools import ECHO, FN, Gated, busy, idle, in_hand, not_run, send_only, waiting
+from tests.faults.tools import ECHO, FN, Gated, busy, head, idle, in_hand, not_run, send_only, waiting
 from tests.harness import function, serving, until, write_service
 
 

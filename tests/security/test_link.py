@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import struct
 from collections.abc import Iterator
@@ -74,7 +75,8 @@ def frame(kind: int, meta: Any, body: bytes = b"", flags: int = 0, size: int | N
     return HEAD.pack(kind, flags, 0, len(raw), len(body) if size is None else size) + raw + body
 
 
-LOAD, READY, FAILED, CALL, REPLY, LOG = range(1, 7)
+LOAD, READY, FAILED, CALL, REPLY, LOG, CHUNK = range(1, 8)
+SPOOLED, MORE = 1, 2
 JUNK = {
     "text": b"garbage " * 100,
     "zeros": bytes(64),
@@ -99,7 +101,14 @@ JUNK = {
     "a log without text": frame(LOG, {"level": "info"}),
     "more meta than allowed": HEAD.pack(REPLY, 0, 0, 1 << 31, 0),
     "more body than allowed": HEAD.pack(REPLY, 0, 0, 2, 1 << 60) + b"[]",
-    "a descriptor that never came": frame(REPLY, [200, [], None, []], b"", 1, 1 << 40),
+    "a descriptor that never came": frame(REPLY, [200, [], None, []], b"", SPOOLED, 1 << 40),
+    "a piece of no answer": frame(CHUNK, None, b"x", MORE),
+    "the end of no answer": frame(CHUNK, None),
+}
+BEGUN = frame(REPLY, [200, [], None, []], b"", MORE)
+JUNK_ONCE_BEGUN = {
+    "a reply within a reply": BEGUN,
+    "a piece that is a descriptor": frame(CHUNK, None, b"", SPOOLED, 9),
 }
 
 
@@ -199,6 +208,15 @@ def test_a_worker_that_writes_junk_ends_alone(link: Running, tmp_path: Path, nam
         assert neighbour.result().json()["response"] == "waited"
     until(lambda: len(link.workers()) == len(before), what="a new worker")
     assert len(before - {process.pid for process in link.workers()}) == 1
+    assert run(link, "fn", a=1).json()["response"] == {"a": 1}
+
+
+@pytest.mark.parametrize("junk", JUNK_ONCE_BEGUN.values(), ids=JUNK_ONCE_BEGUN)
+def test_what_a_worker_begins_and_spoils_is_cut_off(link: Running, junk: bytes) -> None:
+    before = len(link.workers())
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        run(link, "write", junk=(BEGUN + junk).hex(), which=0)
+    until(lambda: len(link.workers()) == before, what="a new worker")
     assert run(link, "fn", a=1).json()["response"] == {"a": 1}
 
 

@@ -19,6 +19,7 @@ from modelport.core.protocol import WireProtocol
 from modelport.dataplane import Dataplane, Endpoint
 from modelport.errors import ConfigError, ModelportError
 from modelport.monitoring.metrics import Metrics
+from modelport.pool.stream import Stream
 
 HEADERS = {"content-type": "application/json"}
 
@@ -50,12 +51,10 @@ class LocalModel:
         call = Call(str(next(self._ids)), self._protocol.name, request.verb, HEADERS, request.query, "")
         try:
             reply = await self._plane.execute(self._endpoint, call, request.body, None)
+            body = await reply.body.spooled() if isinstance(reply.body, Stream) else reply.body
         except ModelportError as error:
             return self._protocol.error(error, call.id)
-        if isinstance(reply.body, bytes):
-            return reply
-        chunks = getattr(reply.body, "chunks", None)
-        return reply._replace(body=b"".join(chunks()) if chunks is not None else bytes(reply.body))
+        return reply._replace(body=bytes(body))
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""A word of memory that front and worker share: which call, handed over ahead of time, is not to be begun after all."""
+"""Memory that front and worker share: which call is not to be begun after all, and which answer nobody reads on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import mmap
 import os
 import struct
 
+_WORDS = struct.Struct("<QQ")
 _WORD = struct.Struct("<Q")
 
 
@@ -13,9 +14,9 @@ class Board:
     """Over a file descriptor that both sides have. Calls are numbered from 1, in the order of their frames."""
 
     def __init__(self, fd: int) -> None:
-        if os.fstat(fd).st_size < _WORD.size:
-            os.ftruncate(fd, _WORD.size)
-        self._memory = mmap.mmap(fd, _WORD.size)
+        if os.fstat(fd).st_size < _WORDS.size:
+            os.ftruncate(fd, _WORDS.size)
+        self._memory = mmap.mmap(fd, _WORDS.size)
 
     def revoke(self, number: int) -> None:
         """For the front: a worker that has not begun this call will not."""
@@ -23,3 +24,10 @@ class Board:
 
     def is_revoked(self, number: int) -> bool:
         return bool(_WORD.unpack_from(self._memory)[0] == number)
+
+    def drop(self, number: int) -> None:
+        """For the front: the worker need not go on answering this call, whose client has left."""
+        _WORD.pack_into(self._memory, _WORD.size, number)
+
+    def is_dropped(self, number: int) -> bool:
+        return bool(_WORD.unpack_from(self._memory, _WORD.size)[0] == number)

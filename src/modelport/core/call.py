@@ -31,7 +31,10 @@ class Call(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A finished answer: status, headers and body bytes. ``code`` is the error's code, for logs and metrics."""
+    """A finished answer: status, headers and body. ``code`` is the error's code, for logs and metrics.
+
+    In a worker ``body`` is bytes-like, or an iterator of bytes-like pieces, which go out as they are made.
+    """
 
     status: int
     headers: list[tuple[str, str]]

@@ -5,7 +5,9 @@ Plain data only; nothing is ever unpickled. Little-endian head of 16 bytes:
     kind u8 | flags u8 | following u16 | meta length u32 | body length u64
 
 ``following`` is how many more frames belong to the same batch. With ``SPOOLED`` set the body is not in the
-stream: its file descriptor was sent just before on the side channel.
+stream: its file descriptor was sent just before on the side channel. A ``REPLY`` with ``MORE`` set is only the
+beginning of an answer: ``CHUNK`` frames follow, up to the first without ``MORE``, whose meta says what went wrong on
+the way, or null.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any, NamedTuple
 
 from modelport.core import jsontext
 
-LOAD, READY, FAILED, CALL, REPLY, LOG = range(1, 7)
-SPOOLED = 1
+LOAD, READY, FAILED, CALL, REPLY, LOG, CHUNK = range(1, 8)
+SPOOLED, MORE = 1, 2
 
 SPOOL_THRESHOLD = 1 << 20
 """Bytes from which a body travels as a file descriptor instead of in the stream."""
@@ -41,12 +43,14 @@ class Frame(NamedTuple):
     spooled: int = 0
 
 
-def pack(kind: int, meta: Any, body: Any = b"", *, following: int = 0, spooled: int | None = None) -> list[Any]:
+def pack(
+    kind: int, meta: Any, body: Any = b"", *, flags: int = 0, following: int = 0, spooled: int | None = None
+) -> list[Any]:
     """The frame as a list of buffers to be written in order; the body is not copied."""
     head_meta = jsontext.dumps(meta)
     if spooled is not None:
-        return [HEAD.pack(kind, SPOOLED, following, len(head_meta), spooled) + head_meta]
-    return [HEAD.pack(kind, 0, following, len(head_meta), len(body)) + head_meta, body]
+        return [HEAD.pack(kind, flags | SPOOLED, following, len(head_meta), spooled) + head_meta]
+    return [HEAD.pack(kind, flags, following, len(head_meta), len(body)) + head_meta, body]
 
 
 class FrameBuffer:

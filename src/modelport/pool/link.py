@@ -59,6 +59,12 @@ class Link(asyncio.Protocol):
         else:
             transport.writelines(parts)
 
+    def hold(self, is_held: bool) -> None:
+        """Leaves what the worker sends in the socket, so that it waits with the rest; or takes it again."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading() if is_held else transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._buffer.feed(data):

@@ -142,7 +142,7 @@ class Pool:
             self._revoke(ticket)
         if not ticket.future.done():
             self.tally.cancelled += 1
-            ticket.fail(Cancelled("the client went away"))
+        ticket.fail(Cancelled("the client went away"))
 
     async def stop(self, grace: float) -> None:
         """Takes no more calls, lets the workers leave, kills what is left after ``grace`` seconds."""

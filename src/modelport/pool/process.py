@@ -24,8 +24,10 @@ from modelport.core.budget import OutputBudget
 from modelport.core.call import Reply
 from modelport.core.frames import BrokenFrame, Frame
 from modelport.core.model import ModelSpec
+from modelport.errors import ModelRaised
 from modelport.pool.link import Link
 from modelport.pool.queue import Ticket
+from modelport.pool.stream import Stream
 
 BOOTSTRAP = Path(__file__).parent.parent / "worker" / "bootstrap.py"
 QUICK = 0.001
@@ -211,6 +213,8 @@ class Worker:
     def _on_frame(self, frame: Frame) -> None:
         if frame.kind == frames.REPLY:
             self._on_reply(frame)
+        elif frame.kind == frames.CHUNK:
+            self._on_chunk(frame)
         elif frame.kind == frames.LOG:
             meta = frame.meta
             self.log(str(meta["level"]), str(meta["text"]), str(meta["request"]))
@@ -225,27 +229,58 @@ class Worker:
             raise BrokenFrame(f"a frame of kind {frame.kind} while {self.state}")
 
     def _on_reply(self, frame: Frame) -> None:
-        if not self._handed:
-            if self.state == "stopping":
-                return
-            raise BrokenFrame("a reply that nobody waits for")
-        tickets, at = self._handed[0], self._answered
+        ticket = self._current()
+        if ticket is None:
+            return
+        if ticket.stream is not None:
+            raise BrokenFrame("a reply within a reply")
         status, headers, code, nanoseconds = frame.meta
         if not isinstance(status, int) or not 100 <= status <= 599:
             raise BrokenFrame(f"{status!r} is no status")
         if not isinstance(code, (str, type(None))) or set(map(type, nanoseconds)) - {int}:
             raise BrokenFrame("a reply of no known form")
         reply = Reply(status, [(str(name), str(value)) for name, value in headers], frame.body, code)
-        ticket = tickets[at]
         ticket.nanoseconds = nanoseconds
-        self._answered = at + 1
+        if frame.flags & frames.MORE:
+            number = self.served + self._answered + 1
+            ticket.stream = Stream(self._link.hold, lambda: self._board.drop(number))
+            if ticket.future.done():  # nobody waits for it
+                ticket.stream.close()
+            ticket.resolve(reply._replace(body=ticket.stream))
+            return
         try:
-            if at + 1 == len(tickets):
-                self._finish(tickets)
+            self._next()
         finally:
             ticket.resolve(reply)
 
-    def _finish(self, tickets: list[Ticket]) -> None:
+    def _on_chunk(self, frame: Frame) -> None:
+        """A piece of the answer that runs, or its end."""
+        ticket = self._current()
+        if ticket is None:
+            return
+        stream = ticket.stream
+        if stream is None or frame.spooled:
+            raise BrokenFrame("a piece of no answer")
+        if frame.flags & frames.MORE:
+            stream.feed(frame.body)
+            return
+        stream.end(ModelRaised(str(frame.meta), "while it answered") if frame.meta else None)
+        self._next()
+
+    def _current(self) -> Ticket | None:
+        """Whose answer comes next; None when a worker that is made to end still sends. Raises ``BrokenFrame``."""
+        if self._handed:
+            return self._handed[0][self._answered]
+        if self.state == "stopping":
+            return None
+        raise BrokenFrame("a reply that nobody waits for")
+
+    def _next(self) -> None:
+        """One answer has come to its end."""
+        self._answered += 1
+        if self._answered < len(self._handed[0]):
+            return
+        tickets = self._handed[0]
         now = time.monotonic()
         self.run_seconds = now - tickets[0].started
         self.served += len(tickets)

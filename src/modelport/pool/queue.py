@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 from modelport.core.call import Call, Deadline, Reply
 from modelport.errors import ModelportError
+from modelport.pool.stream import Stream
 
 if TYPE_CHECKING:
     from modelport.pool.body import Body
 
 
 class Ticket:
-    """One request in the pool. ``future`` gets the ``Reply``, or a ``ModelportError``; times are monotonic seconds."""
+    """One request in the pool. ``future`` gets the ``Reply``, or a ``ModelportError``; times are monotonic seconds.
 
-    __slots__ = ("body", "call", "deadline", "future", "nanoseconds", "queued", "started")
+    ``stream`` is the reply's body when that comes piece by piece.
+    """
+
+    __slots__ = ("body", "call", "deadline", "future", "nanoseconds", "queued", "started", "stream")
 
     def __init__(self, call: Call, body: Body, now: float, loop: asyncio.AbstractEventLoop) -> None:
         self.call = call
@@ -26,6 +30,7 @@ class Ticket:
         self.deadline: Deadline | None = None
         self.future: asyncio.Future[Reply] = loop.create_future()
         self.nanoseconds: list[int] = []
+        self.stream: Stream | None = None
 
     def resolve(self, reply: Reply) -> None:
         if not self.future.done():
@@ -34,6 +39,8 @@ class Ticket:
     def fail(self, error: ModelportError) -> None:
         if not self.future.done():
             self.future.set_exception(error)
+        elif self.stream is not None:
+            self.stream.end(error)
 
 
 class Queue:

@@ -33,6 +33,7 @@ from modelport.errors import (
 )
 from modelport.monitoring.logs import access
 from modelport.pool.body import Spool
+from modelport.pool.stream import Stream
 from modelport.server.auth import credential
 from modelport.server.health import health_routes
 from modelport.server.intake import Receive, discard, read_body
@@ -182,7 +183,12 @@ class App:
         body = await read_body(request.receive, announced, self._settings.max_body)
         try:
             call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path)
-            return await self._plane.execute(endpoint, call, body, request.exchange)
+            reply = await self._plane.execute(endpoint, call, body, request.exchange)
+            if (
+                isinstance(reply.body, Stream) and request.scope["http_version"] == "1.0"
+            ):  # it cannot say "to be continued"
+                reply = reply._replace(body=await reply.body.spooled())
+            return reply
         finally:
             if isinstance(body, Spool):
                 body.close()
@@ -200,15 +206,15 @@ class App:
 
     async def _reply(self, reply: Reply, request: Request, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
-        if reply.status != 204:
+        if reply.status != 204 and not isinstance(reply.body, Stream):
             headers.append((b"content-length", b"%d" % len(reply.body)))
         headers.append((b"x-request-id", request.id.encode()))
         is_plain = type(reply.body) is bytes and reply.status != 413 and not self._plane.draining
         exchange = request.exchange
         if not (is_plain and exchange is not None and exchange.respond(reply.status, headers, reply.body)):
-            await self._send(reply, headers, send, request.receive)
+            await self._send(reply, headers, request, send)
 
-    async def _send(self, reply: Reply, headers: list[tuple[bytes, bytes]], send: Send, receive: Receive) -> None:
+    async def _send(self, reply: Reply, headers: list[tuple[bytes, bytes]], request: Request, send: Send) -> None:
         """The answer piece by piece: large ones, refusals of large requests, and the last ones of a connection."""
         body = reply.body
         is_unread = reply.status == 413
@@ -222,11 +228,33 @@ class App:
             finally:
                 body.close()
             body = b""
+        elif isinstance(body, Stream):
+            if not await self._pour(body, request, send):
+                return
+            body = b""
         if is_unread:
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            await discard(receive)
+            await discard(request.receive)
             body = b""
         await send({"type": "http.response.body", "body": body})
+
+    async def _pour(self, stream: Stream, request: Request, send: Send) -> bool:
+        """Passes the pieces on as they come; False when there is nothing left to end properly."""
+        exchange = request.exchange
+        exchange.watch(stream.close)
+        try:
+            async for piece in stream:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except Cancelled:
+            return False
+        except ModelportError as fault:
+            _log.error("the answer to %s was cut off: %s", request.id, fault.message, extra={"request": request.id})
+            exchange.cut()
+            return False
+        finally:
+            exchange.watch(None)
+            stream.close()
+        return True
 
     # --- around it ---------------------------------------------------------------------------------------
 

@@ -39,6 +39,11 @@ class Exchange:
         """Whom to tell, once, when the client goes away."""
         self._connection.on_lost = on_lost
 
+    def cut(self) -> None:
+        """Hangs up in the middle of an answer, which is how a client learns that the rest will not come."""
+        self._cycle.disconnected = True
+        self._cycle.transport.close()
+
     def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """The whole answer in one write, past the server's message by message way; False where that has to be taken.
 

@@ -77,20 +77,21 @@ class Link:
         finally:
             os.close(fds[0])
 
-    def send(self, kind: int, meta: Any, body: Any = b"") -> None:
-        self.send_all([(kind, meta, body)])
+    def send(self, *message: Any) -> None:
+        """One frame: kind, meta, and perhaps a body and flags."""
+        self.send_all([message])
 
     def send_all(self, messages: list[Any]) -> None:
         """Several frames in one write."""
-        parts: list[Any] = []
         with self._lock:
-            for kind, meta, body in messages:
-                if len(body) > frames.SPOOL_THRESHOLD:
-                    self._spool(body)
-                    parts += frames.pack(kind, meta, spooled=len(body))
-                else:
-                    parts += frames.pack(kind, meta, body)
+            parts = [part for message in messages for part in self._pack(*message)]
             self._stream.sendall(b"".join(parts))
+
+    def _pack(self, kind: int, meta: Any, body: Any = b"", flags: int = 0) -> list[Any]:
+        if len(body) <= frames.SPOOL_THRESHOLD:
+            return frames.pack(kind, meta, body, flags=flags)
+        self._spool(body)
+        return frames.pack(kind, meta, flags=flags, spooled=len(body))
 
     def _spool(self, body: Any) -> None:
         with tempfile.TemporaryFile() as file:

@@ -18,6 +18,7 @@ from modelport.core.protocol import Codec
 from modelport.core.telling import told
 from modelport.errors import InvalidInput, InvalidOutput, ModelportError, ModelRaised
 from modelport.worker import capture, imports
+from modelport.worker.answers import Answers, begun
 from modelport.worker.link import Link
 
 
@@ -39,6 +40,7 @@ class Loop:
         self, link: Link, spec: ModelSpec, model: Model, codecs: dict[str, Codec], board: Board, detail: str
     ) -> None:
         self._link = link
+        self._answers = Answers(link, board)
         self._spec = spec
         self._model = model
         self._codecs = codecs
@@ -62,9 +64,9 @@ class Loop:
                     batch.append(more)
                 self._answer_batch(batch)
             elif self._board.is_revoked(self._received):
-                self._link.send_all([message(REVOKED)])
+                self._answers.send([message(REVOKED)])
             else:
-                self._link.send_all([self._answer(frame)])
+                self._answers.send([self._answer(frame)])
 
     def _answer(self, frame: Frame) -> Any:
         """One call, one reply message."""
@@ -103,6 +105,8 @@ class Loop:
         begin = time.perf_counter_ns()
         try:
             outcome = self._model.call(payload, call)
+            if outcome.reply is not None:
+                outcome.reply = begun(outcome.reply)
         except ModelportError:
             raise
         except BaseException as fault:
@@ -139,7 +143,7 @@ class Loop:
                 messages.append(None)
                 asked.append(decoded)
         answers = iter(self._run_many(asked))
-        self._link.send_all([answer if answer is not None else next(answers) for answer in messages])
+        self._answers.send([answer if answer is not None else next(answers) for answer in messages])
 
     def _run_many(self, asked: list[Asked]) -> list[Any]:
         """Calls the model once for all; one by one where that is not possible or went wrong."""
