@@ -88,6 +88,7 @@ def test_interrupting_is_quiet_and_exits_130(verb: str, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - the tests may run in a background
     )
     try:
         until(mark.exists, 30, "the model to load")

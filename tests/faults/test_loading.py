@@ -12,6 +12,7 @@ from tests.faults.tools import (
     ECHO,
     FN,
     OTHER,
+    Gated,
     allocated,
     free_port,
     idle,
@@ -198,3 +199,22 @@ def test_threads_and_locks_held_at_import_stop_no_worker_from_starting(tmp_path:
             assert value == 1
             pids.add(pid)
         until(lambda: allocated(server) == idle(server) == 3)
+
+
+def test_a_model_may_be_loaded_again_while_its_last_call_still_runs(tmp_path: Path) -> None:
+    gated = Gated(tmp_path, floor=1, ceil=1, cruise=1)
+    with serving(gated.folder, "--repository") as server:
+        running = gated.ask(server, "old")
+        until(lambda: gated.began() == ["old"])
+        unloading = later(lambda: server.post("/v2/repository/models/fn/unload", timeout=60))
+        until(lambda: server.get("/v2/models/fn/ready").status != 200)
+        assert server.post(FN, {"id": "between"}).status == 503
+        assert server.post("/v2/repository/models/fn/load", timeout=60).status == 200
+        gated.open("new")
+        assert server.post(FN, {"id": "new"}).json()["response"]["pid"] != gated.pid("old")
+        assert not unloading.done()
+        gated.open()
+        assert running.result(30).json()["response"] == {"id": "old", "pid": gated.pid("old")}
+        assert unloading.result(30).status == 200
+        assert server.get("/v2/models/fn/ready").status == 200
+        until(lambda: len(server.workers()) == 2)  # with that of the other endpoint

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.tools import ECHO, FN, OTHER, later
+from tests.faults.tools import ECHO, FN, OTHER, later, restarts
 from tests.harness import Running, function, serving, until, write_service
 
 FLOODS = """
@@ -106,3 +106,33 @@ def test_lines_of_python_and_of_native_code_reach_the_log_with_their_request(tmp
         assert lines()["by native code"]["worker"] == server.workers()[0].pid
         assert lines()["by logging"]["level"] == "warning"
         assert os.getpid() != server.workers()[0].pid
+
+
+FORKS = """
+    import os
+
+
+    def run():
+        print("before")
+        children = []
+        for number in range(4):
+            child = os.fork()
+            if not child:
+                for line in range(50):
+                    print(f"child {number} line {line}")
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        print("after")
+        return len(children)
+"""
+
+
+def test_what_forked_children_print_is_logged_and_does_not_break_the_link(tmp_path: Path) -> None:
+    folder = write_service(tmp_path / "service", function(), code={"functions.py": FORKS})
+    with serving(folder) as server:
+        for _ in range(5):
+            assert server.post(FN).json()["response"] == 4
+        until(lambda: sum("child 3 line 49" in line for line in server.raw_logs) == 5)
+        assert restarts(server, "broken_link") == 0

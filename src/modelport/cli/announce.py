@@ -101,7 +101,7 @@ def _explain(server: Server, endpoint: Endpoint, tracebacks: set[str]) -> None:
     if error.traceback and error.traceback not in tracebacks and not is_in_log:
         tracebacks.add(error.traceback)
         print("".join(f"    {line}\n" for line in error.traceback.rstrip().splitlines()), end="")
-    print(f"  hint     {error.hint or f'modelport doctor {endpoint.spec.root}'}")
+    print(f"  hint     {error.hint or f'modelport doctor {endpoint.spec.path}'}")
 
 
 def _warn_of_processors(endpoints: list[Endpoint]) -> None:

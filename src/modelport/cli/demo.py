@@ -32,7 +32,7 @@ SHOWN = "iris"
 
 def main() -> int:
     """Runs the demo; the exit code."""
-    parser = argparse.ArgumentParser(prog="demo", description="Serve an example model and query it.")
+    parser = argparse.ArgumentParser(prog="demo", description="Serve an example service and say what to try.")
     parser.add_argument("--once", action="store_true", help="ask one question on a free port, stop, exit 0")
     parser.add_argument("--port", type=int, default=None, help="port to serve on (default: 8080 if it is free)")
     given = parser.parse_args()

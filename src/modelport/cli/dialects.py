@@ -74,7 +74,7 @@ class DataikuDialect:
     def path(self, spec: ModelSpec, verb: str) -> str:
         from modelport.protocols.dataiku.routes import BASE
 
-        return f"{BASE}/{spec.service or spec.name}/{spec.name}/{verb}"
+        return "/".join((BASE, *spec.place, verb))
 
     def saved(self, spec: ModelSpec) -> list[Request]:
         return [self.worded(spec, jsontext.dumps(query), None) for query in _queries(spec)]

@@ -95,13 +95,13 @@ def packages() -> Iterator[Finding]:
         if not lost:
             yield Finding(about, OK, ", ".join(found[group]))
         else:
-            hint = f"pip install 'modelport[{group}]'" if group else "pip install --force-reinstall modelport"
+            hint = f"pip install {' '.join(lost)}"
             yield Finding(about, NOTE if group else FAIL, f"missing: {', '.join(lost)}", hint)
     uv = shutil.which("uv")
     yield (
         Finding("uv", OK, uv)
         if uv
-        else Finding("uv", NOTE, "not on PATH; needed to build environments", "pip install uv")
+        else Finding("uv", NOTE, "not on PATH; it makes an environment for a model quickly", "pip install uv")
     )
 
 

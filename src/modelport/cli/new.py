@@ -21,7 +21,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".tmpl"
 TRAINING = "train.py"
 NEEDED = ("pandas", "sklearn", "joblib")
-INSTALL = "pip install 'modelport[sklearn]'"
+INSTALL = "pip install scikit-learn pandas"
 
 
 def new(

@@ -23,12 +23,12 @@ def serve(
     from modelport.cli.announce import announce
     from modelport.errors import ConfigError
     from modelport.monitoring import logs
-    from modelport.packages.find import find
+    from modelport.packages.find import find_all
     from modelport.server.lifecycle import Server
 
     chosen = config.resolve(flags, file=settings)
     logs.configure(chosen.log_format, chosen.log_level)
     if not paths:
         raise ConfigError("there is nothing to serve", hint="modelport serve PATH; modelport new dataiku DIR makes one")
-    specs = [spec for path in paths for spec in find(path, chosen)]
+    specs = find_all(paths, chosen)
     return Server(specs, specs[0].contract, chosen, announce).run()

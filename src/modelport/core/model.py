@@ -75,14 +75,18 @@ class Limits:
 class ModelSpec:
     """A model as found on disk: all that a worker needs to load it, and all that the front needs to route to it.
 
-    With ``all_headers`` its code gets to see every header of a request, not only those that a codec reads.
+    ``path`` is what was given to be served: ``root``, or a file in it. ``name`` is the server's for it, and
+    ``endpoint`` its service's where that is another. With ``all_headers`` its code gets to see every header of a
+    request, not only those that a codec reads.
     """
 
     name: str
     contract: str
     root: str
+    path: str = ""
     version: str | None = None
     service: str | None = None
+    endpoint: str | None = None
     operation: str = PREDICT
     options: dict[str, Any] = field(default_factory=dict)
     pool: PoolSettings = field(default_factory=PoolSettings)
@@ -92,6 +96,12 @@ class ModelSpec:
     all_headers: bool = False
     keys: list[str] | None = None
     queries: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its service and its name there."""
+        name = self.endpoint or self.name
+        return self.service or name, name
 
     def to_dict(self) -> dict[str, Any]:
         """The part a worker is told: never the keys."""

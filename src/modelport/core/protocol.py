@@ -20,6 +20,9 @@ from modelport.errors import ModelportError
 class Codec(Protocol):
     """The worker half: the only place that reads and writes this protocol's bodies."""
 
+    marks: Sequence[tuple[str, str]]
+    """Headers that each of its answers carries; answers that a model wrote itself are given them."""
+
     def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         """The request's payload, and whatever ``encode`` needs to remember of the request."""
         ...

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,18 @@ def find(path: str, settings: Settings) -> list[ModelSpec]:
     contract = _contract(place, given)
     specs = contract.read(str(place), given.model_dump(exclude_none=True))
     return [_completed(spec, given, settings, place) for spec in specs]
+
+
+def find_all(paths: Iterable[str], settings: Settings) -> list[ModelSpec]:
+    """The models at every path. Endpoints of one name in several services are served as "<service>.<endpoint>"."""
+    specs = [spec for path in paths for spec in find(path, settings)]
+    names = Counter(spec.name for spec in specs)
+    return [
+        replace(spec, name=f"{spec.service}.{spec.name}", endpoint=spec.name)
+        if names[spec.name] > 1 and spec.service is not None
+        else spec
+        for spec in specs
+    ]
 
 
 def _contract(place: Path, given: Manifest) -> Contract:
@@ -59,6 +73,7 @@ def _completed(spec: ModelSpec, given: Manifest, settings: Settings, place: Path
         environment = str(root / environment) if os.sep in environment or (root / environment).exists() else environment
     return replace(
         spec,
+        path=str(place),
         version=given.version or spec.version,
         pool=pool,
         max_batch=given.batching.maxRequests if given.batching is not None else spec.max_batch,
@@ -79,7 +94,8 @@ def _tuning(spec: ModelSpec, settings: Settings) -> PoolSettings | None:
         return None
     if not Path(settings.data_dir).is_dir():
         raise ConfigError(f"there is no data folder {settings.data_dir}")
-    file = Path(settings.data_dir, "config", "services", spec.service, f"{spec.name}.json")
+    service, name = spec.place
+    file = Path(settings.data_dir, "config", "services", service, f"{name}.json")
     try:
         content = json.loads(file.read_text())
     except FileNotFoundError:

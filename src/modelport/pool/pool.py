@@ -75,6 +75,8 @@ class Pool:
         self._run_timeout = spec.pool.run_timeout / 1000
         self._idle: list[Worker] = []
         self._failures = 0
+        self._round = 1
+        self._failed_round = 0
         self._crashes = 0
         self._open = True
         self._gave_up = False
@@ -318,6 +320,7 @@ class Pool:
         wanted = max(self._settings.floor, min(self._settings.ceil, serving + batches))
         for _ in range(wanted - serving - starting):
             worker = Worker(self.spec, self._order, self._interpreter, self)
+            worker.round = self._round
             self.workers.append(worker)
             self._empty.clear()
             task = self._loop.create_task(self._start(worker))
@@ -371,7 +374,9 @@ class Pool:
         error.told = ": ".join(
             told(failure["type"], failure["message"], self._order["detail"], "the server's log says why")
         )
-        self._failures += 1
+        if worker.round > self._failed_round:  # those that started together count once
+            self._failed_round = self._round
+            self._failures += 1
         alive = self.state == "ready"
         if self._failures == 1 or self.error is None:
             _log.error("%s does not load: %s\n%s", self.spec.name, error.message, error.traceback.rstrip())
@@ -380,6 +385,8 @@ class Pool:
             self._fail_waiting()
         self._settled.set()
         if self._failures >= MAX_FAILED_STARTS and not alive:
+            if self._gave_up:
+                return
             self._gave_up = True
             _log.error("%s: gave up after %d failed starts", self.spec.name, self._failures)
             return
@@ -393,6 +400,7 @@ class Pool:
 
     def _retry(self) -> None:
         self._backoff = None
+        self._round += 1
         self._grow()
 
     def _fail_waiting(self) -> None:

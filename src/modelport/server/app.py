@@ -105,17 +105,23 @@ class App:
 
     def _mount(self) -> None:
         """Every protocol at its own paths and under its prefix. Raises ``ConfigError`` for a path with two owners."""
-        faults: list[str] = []
+        clashes: dict[str, list[str]] = {}
         for route in health_routes(self._plane):
-            self._add(route, self._native, "server", "", faults)
+            self._add(route, self._native, "server", "", clashes)
         for protocol in self._protocols:
             for route in protocol.routes(self._plane, self._plane.endpoints):
                 for prefix in ("", f"/{protocol.name}"):
-                    self._add(route, protocol, protocol.name, prefix, faults)
-        if faults:
+                    self._add(route, protocol, protocol.name, prefix, clashes)
+        if clashes:
+            faults = [
+                f"{owners} at {paths[0]}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
+                for owners, paths in clashes.items()
+            ]
             raise ConfigError("two models would answer at the same path", faults=faults)
 
-    def _add(self, route: Route, protocol: WireProtocol, owner: str, prefix: str, faults: list[str]) -> None:
+    def _add(
+        self, route: Route, protocol: WireProtocol, owner: str, prefix: str, clashes: dict[str, list[str]]
+    ) -> None:
         methods = self._table.setdefault(prefix + route.path, {})
         other = methods.get(route.method)
         if other is None:
@@ -123,7 +129,8 @@ class App:
             wanted = frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
             methods[route.method] = Bound(route, protocol, owner, None if sees_all else wanted)
         elif not prefix:
-            faults.append(f"{route.method} {route.path}: {_told(other.route, other.owner)} and {_told(route, owner)}")
+            owners = f"{_told(other.route, other.owner)} and {_told(route, owner)}"
+            clashes.setdefault(owners, []).append(f"{route.method} {route.path}")
 
     def routes(self) -> list[tuple[str, str, str, str]]:
         """(method, path, protocol, model) of every route, mount prefixes left out."""
@@ -326,4 +333,4 @@ def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes] | Non
 
 def _told(route: Route, owner: str) -> str:
     spec = route.endpoint.spec if route.endpoint is not None else None
-    return f"{owner} ({spec.service or spec.root}: {spec.name})" if spec is not None else owner
+    return f"{owner} ({spec.root}: {spec.place[1]})" if spec is not None else owner

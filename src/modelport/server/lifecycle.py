@@ -218,16 +218,18 @@ def check_exposure(specs: Sequence[ModelSpec], settings: Settings) -> None:
     """Raises ``ConfigError`` for listening beyond this machine with a model, or admin routes, that anyone may use."""
     if is_loopback(settings.host):
         return
-    faults = []
+    faults, hints = [], []
     unkeyed = [spec.name for spec in specs if not spec.keys and not (spec.keys is None and settings.api_key)]
     if unkeyed and not settings.insecure:
         faults.append(f"no API key protects {', '.join(unkeyed)}")
+        hints.append("set --api-key (or the service's apiKeys), or say --insecure")
     if settings.repository and not settings.admin_key:
         faults.append("no admin key protects the repository routes")
+        hints.append("set --admin-key, or leave out --repository")
     if faults:
         raise ConfigError(
             f"{settings.host} is reachable from other machines",
-            hint="set --api-key (or the service's apiKeys), or say --insecure",
+            hint="; ".join(hints),
             faults=faults,
         )
     _log.warning("listening on %s: other machines can reach this server", settings.host)

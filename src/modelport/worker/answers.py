@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from modelport.core import frames
 from modelport.core.board import Board
 from modelport.core.call import Reply
+from modelport.errors import InvalidOutput
 from modelport.worker import capture, imports
 from modelport.worker.link import Link
 
 PIECE = 256 << 10
 """Bytes that one chunk has at most."""
-_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_OURS = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
+"""Headers that are about the connection: the server sets them, whatever the user's code says."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Answers:
@@ -60,9 +65,13 @@ class Answers:
 def begun(reply: Reply) -> Reply:
     """A model's own reply, without what the server decides.
 
-    One in pieces has made its first, so that a model which fails at once can still be told of.
+    One in pieces has made its first, so that a model which fails at once can still be told of. Raises
+    ``InvalidOutput`` for a header that could be taken for more than one.
     """
-    headers = [(name, value) for name, value in reply.headers if name.lower() not in _FRAMING]
+    for name, value in reply.headers:
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise InvalidOutput(f"header {name[:80]!r} has characters that a header may not have")
+    headers = [(name, value) for name, value in reply.headers if name.lower() not in _OURS]
     body = reply.body
     if isinstance(body, Iterator):
         body = _resumed(next(body, b""), body)

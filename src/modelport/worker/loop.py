@@ -119,7 +119,9 @@ class Loop:
     def _encode(self, asked: Asked, outcome: Outcome, nanoseconds: int) -> Any:
         begin = time.perf_counter_ns()
         reply = outcome.reply
-        if reply is None:
+        if reply is not None:
+            reply = reply._replace(headers=[*reply.headers, *asked.codec.marks])
+        else:
             try:
                 reply = asked.codec.encode(
                     asked.call, asked.memory, outcome, self._spec, self._model.description, nanoseconds / 1e9

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(400)  # the environment is installed once
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "tests" / "environments" / "numpy1.txt"
-CACHE = ROOT / ".cache" / "environments"
+CACHE = ROOT / ".environments"
 VERSIONS = "(pd.Series([0.0] * n), [{'numpy': np.__version__, 'pandas': pd.__version__}] * n)"
 ABOUT = """
 import sys

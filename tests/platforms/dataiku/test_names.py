@@ -53,6 +53,15 @@ def unused(name):
     import dataiku
     return getattr(dataiku, name)("x")
 """
+DESIGN_NODE = """
+import dataiku
+from dataiku import Dataset, Folder
+
+def run():
+    if dataiku is None:
+        return Dataset("x").get_dataframe()
+    return "ran"
+"""
 MODULE_LEVEL = """
 from dataiku.apinode.utils import get_self_client
 client = get_self_client()
@@ -83,9 +92,15 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         function("metadata", function="metadata", requestMetadata=True),
         function("nometadata", function="metadata"),
         function("ask", function="ask_neighbour"),
+        function("imports", "imports.py"),
         function("unused", function="unused"),
         function("early", "early.py"),
-        code={"predictor.py": predictor(PREDICT), "functions.py": FUNCTIONS, "early.py": MODULE_LEVEL},
+        code={
+            "predictor.py": predictor(PREDICT),
+            "functions.py": FUNCTIONS,
+            "early.py": MODULE_LEVEL,
+            "imports.py": DESIGN_NODE,
+        },
         authMethod="API_KEYS",
         apiKeys=[KEY],
     )
@@ -127,6 +142,7 @@ def test_a_predictor_chooses_its_status_too(names: Running) -> None:
 
 def test_text_json_and_binary_responses_go_out_as_they_are(names: Running) -> None:
     text = run(names, "respond", kind="text", value="né")
+    assert {"dss-version", "dss-api-version"} <= set(text.headers)
     assert (text.status, text.body) == (200, "né".encode())
     assert text.headers["content-type"] == "text/plain; charset=utf-8"
     xml = run(names, "respond", kind="text", value="<a/>", content_type="application/xml")
@@ -244,8 +260,12 @@ def test_a_client_of_ones_own_exists_only_during_a_request(names: Running) -> No
 def test_apis_of_the_design_node_say_that_they_do_not_work_here(names: Running, name: str) -> None:
     answer = run(names, "unused", name=name)
     error = answer.json()
-    assert (answer.status, error["errorType"]) == (500, "AttributeError")
+    assert (answer.status, error["errorType"]) == (500, "RuntimeError")
     assert f"dataiku.{name} works inside Dataiku DSS only: an API node reads no datasets" in error["message"]
+
+
+def test_code_that_only_imports_them_runs(names: Running) -> None:
+    assert run(names, "imports").json()["response"] == "ran"
 
 
 def test_what_the_package_never_had_is_an_ordinary_attribute_error(names: Running) -> None:

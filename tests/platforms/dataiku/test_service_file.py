@@ -14,7 +14,7 @@ from modelport.config import Settings
 from modelport.core.model import ModelSpec
 from modelport.errors import ConfigError
 from modelport.packages.find import find
-from tests.harness import function, regression, serving, write_service
+from tests.harness import function, regression, serving, until, write_service
 
 CODE = {
     "predictor.py": "class Model:\n    pass\n",
@@ -203,15 +203,48 @@ def test_nothing_there_and_nothing_known(tmp_path: Path) -> None:
     assert "dataiku" in done.stderr
 
 
-def test_two_services_with_one_endpoint_name_do_not_start(tmp_path: Path) -> None:
-    first = write_service(tmp_path / "a", function("same"), code=CODE, serviceId="first")
-    second = write_service(tmp_path / "b", function("same"), code=CODE, serviceId="second")
+def test_two_services_may_have_an_endpoint_of_one_name(tmp_path: Path) -> None:
+    first = write_service(tmp_path / "a", function("same"), function("own"), code=CODE, serviceId="first")
+    second = write_service(tmp_path / "b", function("same", "other.py"), code=CODE, serviceId="second")
+    tuned = tmp_path / "data" / "config" / "services" / "second"
+    tuned.mkdir(parents=True)
+    (tuned / "same.json").write_text(json.dumps({"pool": {"floor": 2, "cruise": 2}}))
+    with serving(first, second, "--data-dir", tmp_path / "data") as server:
+        answer = server.post("/public/api/v1/first/same/run", {"a": 1}).json()
+        assert (answer["response"], answer["apiContext"]["endpointId"]) == ({"a": 1}, "same")
+        answer = server.post("/public/api/v1/second/same/run", {"a": 1}).json()
+        assert (answer["response"], answer["apiContext"]["serviceId"]) == ("other", "second")
+        names = server.get("/v2/models").json()["models"]
+        assert names == ["first.same", "own", "second.same"]
+        until(lambda: server.metric("modelport_workers", endpoint="second.same", state="idle") == 2)
+        assert server.metric("modelport_requests_total", endpoint="first.same", code="200") == 1
+
+
+def test_one_service_twice_does_not_start(tmp_path: Path) -> None:
+    first = write_service(tmp_path / "a", function("same"), function("too"), code=CODE)
+    second = write_service(tmp_path / "b", function("same"), function("too"), code=CODE)
     done = serve(first, second)
     assert done.returncode == 2
     assert "two models would answer at the same path" in done.stderr
-    assert "first: same" in done.stderr
-    assert "second: same" in done.stderr
+    assert f"dataiku ({first}: same) and dataiku ({second}: same) at POST /public/api/v1/svc/same/run" in done.stderr
+    assert done.stderr.count("\n  - ") < 8  # not a line a path
     assert "Traceback" not in done.stderr
+
+
+def test_keys_without_a_word_on_them_are_asked_for(tmp_path: Path) -> None:
+    write_service(tmp_path, function(), code=CODE, apiKeys=["a"])
+    assert [spec.keys for spec in read(tmp_path)] == [["a"]]
+
+
+def test_faults_of_the_outline_hide_none_of_the_content(tmp_path: Path) -> None:
+    broken = {"id": "broken", "type": "SQL_QUERY", "code": "absent.py"}
+    write_service(tmp_path, broken, function(code="absent.py", pool={"floor": 0}), code={}, colour=1)
+    assert [fault.partition(": ")[0] for fault in faults(tmp_path)] == [
+        "colour",
+        "endpoints.0.type",
+        "fn",
+        "fn.code",
+    ]
 
 
 def test_several_paths_are_served_together(tmp_path: Path) -> None:

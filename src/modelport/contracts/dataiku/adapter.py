@@ -6,7 +6,6 @@ import base64
 import importlib.util
 import inspect
 import os
-import re
 import sys
 from typing import Any
 
@@ -16,11 +15,6 @@ from modelport.core.contract import Model
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Args, Json, Payload, Table, column_to_tensor
 from modelport.errors import InvalidInput, InvalidOutput, LoadError, ModelRejected, Unconvertible
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_OURS = ("connection", "content-length", "keep-alive", "transfer-encoding")
-"""Headers that are about the connection: the server sets them, whatever the user's code says."""
 
 
 class DataikuContract:
@@ -255,13 +249,7 @@ def verbatim(response: Any) -> Reply:
     status = response.status
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
         raise InvalidOutput(f"{str(status)[:40]!r} is no status of an HTTP answer")
-    headers = []
-    for name, value in response.headers.items:
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise InvalidOutput(f"header {name[:80]!r} has characters that a header may not have")
-        if name.lower() not in _OURS:
-            headers.append((name, value))
     body = response.body.encode() if isinstance(response.body, str) else response.body
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise InvalidOutput(f"the body of the answer is {type(body).__name__}; text or bytes were expected")
-    return Reply(int(status), headers, b"" if status in (204, 205, 304) else bytes(body))
+    return Reply(int(status), response.headers.items, b"" if status in (204, 205, 304) else bytes(body))

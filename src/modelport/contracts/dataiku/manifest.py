@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +17,7 @@ from modelport.core.call import FUNCTION, PREDICT
 from modelport.core.model import ModelSpec, PoolSettings
 from modelport.errors import ConfigError
 
+Outline = TypeVar("Outline", bound=BaseModel)
 _HASH = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -48,15 +49,15 @@ class Endpoint(BaseModel):
 
 
 class Service(BaseModel):
-    """The whole file."""
+    """The whole file; without ``authMethod``, keys that are there are asked for."""
 
     model_config = ConfigDict(extra="forbid")
     serviceId: Id
     generation: Id = "v1"
-    authMethod: Literal["PUBLIC", "API_KEYS"] = "PUBLIC"
+    authMethod: Literal["PUBLIC", "API_KEYS"] | None = None
     apiKeys: list[Annotated[str, Field(min_length=1)]] = []
     libPython: str | None = None
-    endpoints: Annotated[list[Endpoint], Field(min_length=1)]
+    endpoints: Annotated[list[Any], Field(min_length=1)]
 
 
 def read(path: str, given: dict[str, Any]) -> list[ModelSpec]:
@@ -88,54 +89,77 @@ def _read_file(file: Path, given: dict[str, Any]) -> ModelSpec:
 def _read_service(folder: Path, given: dict[str, Any]) -> list[ModelSpec]:
     file = folder / SERVICE_FILE
     try:
-        service = Service.model_validate(json.loads(file.read_text()))
+        content = json.loads(file.read_text())
     except (OSError, ValueError) as fault:
-        if isinstance(fault, ValidationError):
-            faults = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors()]
-            raise ConfigError(f"{file} has faults", faults=faults) from None
         raise ConfigError(f"{file}: {fault}") from None
-    faults = _faults(folder, service)
-    specs = []
-    for endpoint in service.endpoints:
-        try:
-            specs.append(_spec(folder, service, endpoint, given))
-        except ConfigError as error:
-            faults += [f"{endpoint.id}: {fault}" for fault in error.faults]
-    if faults:
+    faults: list[str] = []
+    service = _checked(Service, content, "", faults)
+    entries = content.get("endpoints") if isinstance(content, dict) else None
+    endpoints = [
+        _checked(Endpoint, entry, f"endpoints.{at}.", faults)
+        for at, entry in enumerate(entries if isinstance(entries, list) else [])
+    ]
+    faults += _faults(folder.resolve(), service, [endpoint for endpoint in endpoints if endpoint is not None])
+    if faults or service is None:
         raise ConfigError(f"{file} has faults", faults=faults)
-    return specs
+    return [_spec(folder, service, endpoint, given) for endpoint in endpoints if endpoint is not None]
 
 
-def _faults(folder: Path, service: Service) -> list[str]:
+def _checked(kind: type[Outline], content: Any, where: str, faults: list[str]) -> Outline | None:
+    """The outline of ``content``, or None and its faults."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as fault:
+        faults += [
+            f"{where}{'.'.join(map(str, error['loc']))}".strip(".") + f": {error['msg']}" for error in fault.errors()
+        ]
+        return None
+
+
+def _faults(root: Path, service: Service | None, endpoints: list[Endpoint]) -> list[str]:
     """What the outline of the file cannot tell: doubles, missing files, paths that leave the folder."""
     faults = []
-    ids = [endpoint.id for endpoint in service.endpoints]
+    ids = [endpoint.id for endpoint in endpoints]
     faults += [f"endpoint {name!r} is there twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
-    if service.authMethod == "API_KEYS" and not service.apiKeys:
-        faults.append("authMethod API_KEYS needs apiKeys")
-    for at, key in enumerate(service.apiKeys):
-        if key.startswith("sha256:") and not _HASH.fullmatch(key):
-            faults.append(f"apiKeys.{at}: after sha256: come 64 hex digits")
-    paths: list[tuple[str, str | None]] = [("libPython", service.libPython)]
-    for endpoint in service.endpoints:
-        paths += [(f"{endpoint.id}.code", endpoint.code), (f"{endpoint.id}.folder", endpoint.folder)]
-        paths += [(f"{endpoint.id}.folders", path) for path in endpoint.folders]
-        if endpoint.type == "PY_FUNCTION" and not endpoint.function:
-            faults.append(f"{endpoint.id}: a PY_FUNCTION needs function, the name of the function")
-        if endpoint.type == "CUSTOM_PREDICTION" and not endpoint.predictionType:
-            faults.append(f"{endpoint.id}: a CUSTOM_PREDICTION needs predictionType REGRESSION or CLASSIFICATION")
-        if endpoint.requestMetadata and endpoint.batching is not None:
-            faults.append(f"{endpoint.id}: a batch has no one request that requestMetadata could be about")
-    root = folder.resolve()
-    for where, path in paths:
-        if path is None:
-            continue
-        target = (root / path).resolve()
-        if not target.is_relative_to(root):
-            faults.append(f"{where}: {path!r} leads out of the service folder")
-        elif not target.exists():
-            faults.append(f"{where}: there is no {path!r}")
+    if service is not None:
+        if service.authMethod == "API_KEYS" and not service.apiKeys:
+            faults.append("authMethod API_KEYS needs apiKeys")
+        for at, key in enumerate(service.apiKeys):
+            if key.startswith("sha256:") and not _HASH.fullmatch(key):
+                faults.append(f"apiKeys.{at}: after sha256: come 64 hex digits")
+        faults += _path_faults(root, "libPython", service.libPython)
+    for endpoint in endpoints:
+        faults += _endpoint_faults(root, endpoint)
     return faults
+
+
+def _endpoint_faults(root: Path, endpoint: Endpoint) -> list[str]:
+    faults = []
+    if endpoint.type == "PY_FUNCTION" and not endpoint.function:
+        faults.append("a PY_FUNCTION needs function, the name of the function")
+    if endpoint.type == "CUSTOM_PREDICTION" and not endpoint.predictionType:
+        faults.append("a CUSTOM_PREDICTION needs predictionType REGRESSION or CLASSIFICATION")
+    if endpoint.requestMetadata and endpoint.batching is not None:
+        faults.append("a batch has no one request that requestMetadata could be about")
+    try:
+        PoolSettings.read(endpoint.pool, "pool")
+    except ConfigError as error:
+        faults += error.faults
+    faults = [f"{endpoint.id}: {fault}" for fault in faults]
+    faults += _path_faults(root, f"{endpoint.id}.code", endpoint.code)
+    faults += _path_faults(root, f"{endpoint.id}.folder", endpoint.folder)
+    for path in endpoint.folders:
+        faults += _path_faults(root, f"{endpoint.id}.folders", path)
+    return faults
+
+
+def _path_faults(root: Path, where: str, path: str | None) -> list[str]:
+    if path is None:
+        return []
+    target = (root / path).resolve()
+    if not target.is_relative_to(root):
+        return [f"{where}: {path!r} leads out of the service folder"]
+    return [] if target.exists() else [f"{where}: there is no {path!r}"]
 
 
 def _spec(folder: Path, service: Service, endpoint: Endpoint, given: dict[str, Any]) -> ModelSpec:
@@ -163,6 +187,6 @@ def _spec(folder: Path, service: Service, endpoint: Endpoint, given: dict[str, A
         max_batch=endpoint.batching.maxRequests if endpoint.batching is not None else 1,
         environment=endpoint.environment,
         all_headers=endpoint.requestMetadata,
-        keys=list(service.apiKeys) if service.authMethod == "API_KEYS" else None,
+        keys=list(service.apiKeys) if service.apiKeys and service.authMethod != "PUBLIC" else None,
         queries=endpoint.testQueries,
     )

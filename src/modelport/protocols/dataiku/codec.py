@@ -21,6 +21,8 @@ MAX_FAULTS = 20
 class DataikuCodec:
     """The worker half of the user API."""
 
+    marks = errors.VERSIONS
+
     def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         if call.verb == "predict-simple":
             pairs = parse_qsl(call.query, keep_blank_values=True)
@@ -92,11 +94,8 @@ class DataikuCodec:
             results = _results(outcome)
             answer = {"results": results} if memory else {"result": results[0]}
         answer["timing"] = {"wait": round(call.waited * 1000, 3), "prediction": round(seconds * 1000, 3)}
-        answer["apiContext"] = {
-            "serviceId": spec.service or spec.name,
-            "endpointId": spec.name,
-            "serviceGeneration": spec.version,
-        }
+        service, name = spec.place
+        answer["apiContext"] = {"serviceId": service, "endpointId": name, "serviceGeneration": spec.version}
         try:
             return Reply(200, HEADERS, jsontext.dumps(answer))
         except TypeError as fault:

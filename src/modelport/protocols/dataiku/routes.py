@@ -52,7 +52,8 @@ class DataikuProtocol:
         parts = path.partition(f"{BASE}/")[2].split("/")
         services: dict[str, dict[str, Served]] = {}
         for endpoint in node.endpoints:
-            services.setdefault(endpoint.spec.service or endpoint.spec.name, {})[endpoint.spec.name] = endpoint
+            service, name = endpoint.spec.place
+            services.setdefault(service, {})[name] = endpoint
         service, name, verb = ([part[:100] for part in parts] + ["", "", ""])[:3]
         if service not in services:
             return NotFound(f"there is no service {service!r}")
@@ -79,4 +80,4 @@ protocol = DataikuProtocol()
 
 
 def _base(endpoint: Served) -> str:
-    return f"{BASE}/{endpoint.spec.service or endpoint.spec.name}/{endpoint.spec.name}"
+    return "/".join((BASE, *endpoint.spec.place))

@@ -51,6 +51,8 @@ class Asked(NamedTuple):
 class OipCodec:
     """The worker half of the protocol."""
 
+    marks = ()
+
     def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         head, tail = _split(body, call.headers.get(LENGTH_HEADER))
         try:

@@ -10,11 +10,20 @@ from dataiku.apinode.predict import predictor as predictor
 
 def __getattr__(name: str) -> Any:
     if name in _NOT_HERE:
-        raise AttributeError(
+        return _refusal(name)
+    raise AttributeError(f"module 'dataiku' has no attribute {name!r}")
+
+
+def _refusal(name: str) -> Any:
+    """Stands for a name of the design node: code that only imports it, or has it on a path not taken, still runs."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError(
             f"dataiku.{name} works inside Dataiku DSS only: an API node reads no datasets. "
             "Bundle a folder with the endpoint, or enrich the queries."
         )
-    raise AttributeError(f"module 'dataiku' has no attribute {name!r}")
+
+    return refuse
 
 
 _NOT_HERE = {
