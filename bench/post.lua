@@ -1,8 +1,8 @@
--- wrk script: POST the file named by $BODY; print one line of JSON.
+-- wrk script: POST the file named by $BODY as $CONTENT_TYPE; print one line of JSON.
 local file = io.open(os.getenv("BODY"), "rb")
 wrk.method = "POST"
 wrk.body = file:read("*a")
-wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Content-Type"] = os.getenv("CONTENT_TYPE")
 file:close()
 
 function done(summary, latency, requests)

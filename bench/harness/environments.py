@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.peers import APPS, MODELPORT, VENVS, Peer, clean_environment
 
 REFERENCE = "reference"
-SERVERS = ("modelport", "litserve", "mlserver", "kserve")
+SERVERS = ("modelport", "litserve", "mlserver", "kserve", "mlflow-skinny")
 LIBRARIES = (
     "numpy",
     "pandas",
@@ -55,7 +55,7 @@ def require_modelport() -> None:
     if not MODELPORT.exists():
         sys.exit(
             f"{MODELPORT} is missing: install the project into .venv (pip install -e .), "
-            "or measure the peers alone with --only litserve,mlserver,kserve"
+            "or measure the peers alone with --only litserve,mlserver,kserve,mlflow"
         )
 
 

@@ -24,13 +24,15 @@ def require_wrk() -> str:
     return " ".join(said.split()[:2])
 
 
-def ask(port: int, path: str, body: bytes, *, times: int = 1, timeout: float = 10) -> tuple[int, bytes]:
+def ask(
+    port: int, path: str, body: bytes, content_type: str, *, times: int = 1, timeout: float = 10
+) -> tuple[int, bytes]:
     """Send the same request some times over one connection; give the last answer."""
     connection = http.client.HTTPConnection(LOCAL, port, timeout=timeout)
     status, answer = 0, b""
     try:
         for _ in range(times):
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.request("POST", path, body, {"Content-Type": content_type})
             response = connection.getresponse()
             status, answer = response.status, response.read()
         return status, answer
@@ -38,14 +40,14 @@ def ask(port: int, path: str, body: bytes, *, times: int = 1, timeout: float = 1
         connection.close()
 
 
-def wrk(port: int, path: str, body: Path, connections: int, seconds: int) -> dict[str, Any]:
+def wrk(port: int, path: str, body: Path, content_type: str, connections: int, seconds: int) -> dict[str, Any]:
     """Load a server. Latencies in milliseconds; `failed` says why the figures must not be used."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
     command += ["-s", str(BENCH / "post.lua"), f"http://{LOCAL}:{port}{path}"]
     ran = subprocess.run(
         command,
         check=False,
-        env=clean_environment({"BODY": str(body)}),
+        env=clean_environment({"BODY": str(body), "CONTENT_TYPE": content_type}),
         capture_output=True,
         text=True,
         timeout=seconds + 30,

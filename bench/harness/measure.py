@@ -118,7 +118,7 @@ class Bench:
         last: object = "nothing"
         while time.perf_counter() < limit and started.process.poll() is None:
             try:
-                status, answer = ask(target.port, target.path(1), body)
+                status, answer = ask(target.port, target.path(1), body, target.wire(1).content_type)
             except OSError as error:
                 last = repr(error)
             else:
@@ -134,7 +134,7 @@ class Bench:
     def check(self, target: Target, rows: int) -> None:
         """Compare one whole answer with the model's own."""
         body = self.body(target.wire(rows), rows).read_bytes()
-        status, answer = ask(target.port, target.path(rows), body)
+        status, answer = ask(target.port, target.path(rows), body, target.wire(rows).content_type)
         if status != 200:
             raise ServerError(f"status {status} for {rows} rows: {answer[:200]!r}")
         if error := target.wire(rows).error(answer, self.expected[:rows]):
@@ -172,7 +172,8 @@ class Bench:
             started = self.launch(peer, batched=False, port=self.port)
             start_s = self.await_answer(started, target) - begin
             require_loopback(started)
-            ask(self.port, target.path(1), self.body(target.wire(1), 1).read_bytes(), times=300)
+            wire = target.wire(1)
+            ask(self.port, target.path(1), self.body(wire, 1).read_bytes(), wire.content_type, times=300)
             time.sleep(0.5)
             figures = {"start_s": start_s, "bare_s": bare_s, "over_imports_s": start_s - bare_s}
             figures |= memory(started)
@@ -218,7 +219,8 @@ class Bench:
         """Start the servers one after another and leave them idle."""
         servers: dict[str, Started] = {}
         for peer in self.peers:
-            for name in dict.fromkeys(self.server_name(peer, scenario) for scenario in scenarios):
+            asking = [scenario for scenario in scenarios if peer.speakers(scenario.content_type)]
+            for name in dict.fromkeys(self.server_name(peer, scenario) for scenario in asking):
                 if name in self.broken:
                     continue
                 batched = name != peer.name
@@ -265,13 +267,13 @@ class Bench:
         found = []
         for peer in self.peers:
             name = self.server_name(peer, scenario)
-            for client in peer.clients:
+            for client in peer.speakers(scenario.content_type):
                 found.append(Target(client.label, self.port_of(name), client, batched=name != peer.name))
                 if name in self.broken:
                     self.broken[f"{scenario.name}/{client.label}"] = self.broken[name]
         if scenario.rows > 1:
-            many = {client.many.name for peer in self.peers for client in peer.clients}
-            found += [Target(f"ceiling-{name}", ceiling=name) for name in ("oip", "dataiku") if name in many]
+            many = {target.client.many.name for target in found if target.client}
+            found += [Target(f"ceiling-{name}", ceiling=name) for name in ("oip", "dataiku", "csv") if name in many]
         return found
 
     def warm(self, scenario: Scenario, target: Target) -> None:
@@ -282,7 +284,8 @@ class Bench:
         try:
             self.check(target, scenario.rows)
             body = self.body(target.wire(scenario.rows), scenario.rows)
-            wrk(target.port, target.path(scenario.rows), body, scenario.connections, 1)
+            path = target.path(scenario.rows)
+            wrk(target.port, path, body, scenario.content_type, scenario.connections, 1)
         except (ServerError, OSError) as error:
             self.broken[key] = str(error)
 
@@ -295,7 +298,7 @@ class Bench:
             return self.ceiling_cell(ceiling, f"{target.ceiling}-{scenario.rows}", scenario.rows)
         body = self.body(target.wire(scenario.rows), scenario.rows)
         path = target.path(scenario.rows)
-        figures = wrk(target.port, path, body, scenario.connections, self.seconds)
+        figures = wrk(target.port, path, body, scenario.content_type, scenario.connections, self.seconds)
         if "rps" in figures:
             figures["rows_per_s"] = figures["rps"] * scenario.rows
         return figures

@@ -56,6 +56,10 @@ class Peer:
     default: bool = True
     ours: bool = False
 
+    def speakers(self, content_type: str) -> list[Client]:
+        """The clients that ask in this content type."""
+        return [client for client in self.clients if client.many.content_type == content_type]
+
 
 def venv(name: str) -> Path:
     """Where a peer's own interpreter is."""
@@ -90,6 +94,17 @@ def mlserver(launch: Launch, workers: int = 0) -> list[str]:
     return [str(venv("mlserver").with_name("mlserver")), "start", str(launch.folder)]
 
 
+def mlflow(launch: Launch) -> list[str]:
+    """MLflow's scoring server on a model folder as `mlflow.sklearn.save_model` lays it out."""
+    flavors = {
+        "python_function": {"loader_module": "mlflow.sklearn", "model_path": "model.pkl", "predict_fn": "predict"},
+        "sklearn": {"pickled_model": "model.pkl", "serialization_format": "pickle"},
+    }
+    (launch.folder / "MLmodel").write_text(json.dumps({"flavors": flavors}))
+    shutil.copy(launch.model, launch.folder / "model.pkl")
+    return [str(venv("mlflow")), str(APPS / "mlflow" / "app.py"), str(launch.folder)]
+
+
 def modelport(launch: Launch) -> list[str]:
     """Modelport on a Dataiku service folder with one endpoint and one worker."""
     example = wire.features([round(0.1 * (n + 1), 1) for n in range(len(wire.COLUMNS))])
@@ -108,6 +123,17 @@ def modelport(launch: Launch) -> list[str]:
     (launch.folder / "model").mkdir(exist_ok=True)
     shutil.copy(launch.model, launch.folder / "model" / "model.pkl")
     shutil.copy(APPS / "modelport" / "predictor.py", launch.folder)
+    return serve(launch)
+
+
+def modelport_drum(launch: Launch) -> list[str]:
+    """Modelport on a DRUM code folder that holds just the model; one worker is its default."""
+    shutil.copy(launch.model, launch.folder / "model.pkl")
+    return serve(launch)
+
+
+def serve(launch: Launch) -> list[str]:
+    """Modelport's command for a folder."""
     return [str(MODELPORT), "serve", str(launch.folder), "--port", str(launch.port), "--no-access-log"]
 
 
@@ -128,6 +154,13 @@ PEERS = (
         ours=True,
     ),
     Peer(
+        "modelport-drum",
+        MODELPORT.with_name("python"),
+        modelport_drum,
+        (Client("modelport-drum", wire.DRUM, wire.DRUM),),
+        ours=True,
+    ),
+    Peer(
         "litserve",
         venv("litserve"),
         litserve,
@@ -143,6 +176,7 @@ PEERS = (
         default=False,
     ),
     Peer("kserve", venv("kserve"), kserve, (Client("kserve", wire.KSERVE, wire.KSERVE),), batches=False),
+    Peer("mlflow", venv("mlflow"), mlflow, (Client("mlflow", wire.MLFLOW, wire.MLFLOW),)),
 )
 
 
@@ -150,4 +184,5 @@ def clean_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """The one environment of every measured process: nothing of the caller's but what a process needs."""
     keep = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ}
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return {**keep, "PYTHONUNBUFFERED": "1", **one_thread, **(extra or {})}
+    no_telemetry = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return {**keep, "PYTHONUNBUFFERED": "1", **one_thread, **no_telemetry, **(extra or {})}

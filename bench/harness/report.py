@@ -16,8 +16,10 @@ OURS = {client.label for peer in PEERS if peer.ours for client in peer.clients} 
 CEILINGS = {
     "modelport-oip": "ceiling-oip",
     "modelport-dataiku": "ceiling-dataiku",
+    "modelport-drum": "ceiling-csv",
     "mlserver": "ceiling-oip",
     "mlserver-pool": "ceiling-oip",
+    "mlflow": "ceiling-csv",
 }
 BEGIN, END = "<!-- results: written by run.py --write-readme -->", "<!-- /results -->"
 

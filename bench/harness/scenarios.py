@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from harness.wire import CSV, JSON
+
 T = TypeVar("T")
 
 
@@ -27,7 +29,10 @@ ROWS = Metric("rows_per_s", "rows/s", higher_is_better=True, digits=0)
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of work. The first metric is the one that counts; loads are what has connections."""
+    """One kind of work. The first metric is the one that counts; loads are what has connections.
+
+    A load is for the clients that speak its content type.
+    """
 
     name: str
     title: str
@@ -36,6 +41,7 @@ class Scenario:
     connections: int = 0
     rows: int = 1
     batched: bool = False
+    content_type: str = JSON
 
 
 MANY = 10_000
@@ -69,6 +75,15 @@ SCENARIOS = (
         (ROWS, P50),
         connections=1,
         rows=MANY,
+    ),
+    Scenario(
+        "csv-10k",
+        "10,000 rows of CSV in one request, one connection",
+        "at least 75 % of the ceiling",
+        (ROWS, P50),
+        connections=1,
+        rows=MANY,
+        content_type=CSV,
     ),
     Scenario(
         "start",

@@ -10,20 +10,23 @@ from typing import Any
 
 COLUMNS = "abcdefghij"
 Rows = list[list[float]]
+JSON, CSV = "application/json", "text/csv"
 
 
 @dataclass(frozen=True)
 class Wire:
-    """One request format. `path` may hold {endpoint}: the plain or the batching one."""
+    """One request format: a value for JSON, or text. `path` may hold {endpoint}: the plain or the batching one."""
 
     name: str
     path: str
     body: Callable[[Rows], Any]
     predictions: Callable[[Any], list[float]]
+    content_type: str = JSON
 
     def encode(self, rows: Rows) -> bytes:
         """Make the request body, compact."""
-        return json.dumps(self.body(rows), separators=(",", ":")).encode()
+        body = self.body(rows)
+        return (body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))).encode()
 
     def error(self, answer: bytes, expected: list[float]) -> str | None:
         """Say what is wrong with an answer, or None when every prediction is right."""
@@ -50,6 +53,11 @@ def flat(rows: Rows) -> dict[str, Any]:
     return {"inputs": [{"name": "x", "shape": shape, "datatype": "FP64", "data": data}]}
 
 
+def table(rows: Rows) -> str:
+    """Write the rows as CSV under the columns' names."""
+    return "\n".join(",".join(map(str, line)) for line in [COLUMNS, *rows]) + "\n"
+
+
 OIP = Wire("oip", "/v2/models/{endpoint}/infer", flat, lambda answer: answer["outputs"][0]["data"])
 OIP_LIN = replace(OIP, path="/v2/models/lin/infer")
 DATAIKU = Wire(
@@ -67,4 +75,6 @@ DATAIKU_MULTI = Wire(
 KSERVE = Wire(
     "kserve", "/v1/models/lin:predict", lambda rows: {"instances": rows}, lambda answer: answer["predictions"]
 )
+DRUM = Wire("csv", "/predict/", table, lambda answer: answer["predictions"], CSV)
+MLFLOW = replace(DRUM, path="/invocations")
 LITSERVE = Wire("litserve", "/predict", lambda rows: {"x": rows}, lambda answer: answer["y"])

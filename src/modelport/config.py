@@ -29,6 +29,7 @@ class Settings:
 
     host: str = setting("127.0.0.1", "Address to listen on; other than loopback it needs API keys or --insecure.")
     port: int = setting(8080, "Port for HTTP; 0 takes a free one.")
+    url_prefix: str = setting("", "What goes before the root paths that name no model, such as /models/a.")
     insecure: bool = setting(False, "Allow listening beyond loopback with no API key.")
     api_key: str = setting("", "Key for every model that has none of its own; 'sha256:<hex>' for a hashed one.", True)
     admin_key: str = setting("", "Key for administrative routes; needed for them beyond loopback.", True)
@@ -44,6 +45,7 @@ class Settings:
     keep_alive: float = setting(30.0, "Time an idle connection stays open.")
     grace: float = setting(30.0, "Time that running requests have to finish when the server is told to stop.")
     linger: float = setting(0.5, "Time between being told to stop and no longer accepting connections.")
+    exit_on_load_error: bool = setting(False, "End, with exit code 2, when a model does not load.")
     shrink_after: float = setting(10.0, "Time without need after which workers beyond cruise leave.")
     worker_threads: int = setting(1, "Threads a worker's numeric libraries use (OMP_NUM_THREADS and friends).")
     worker_memory: int = setting(0, "Memory a worker may allocate; 0 is unlimited.")
@@ -56,6 +58,7 @@ class Settings:
 
 
 _HASH = re.compile(r"sha256:[0-9A-Fa-f]{64}")
+_PREFIX = re.compile(r"[A-Za-z0-9._~@:+/-]*")
 _CHOICES = {
     "log_format": ("auto", "human", "json"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -110,6 +113,8 @@ def resolve(flags: Mapping[str, Any], env: Mapping[str, str] = os.environ, file:
         key = chosen.get(name, "")
         if key.startswith("sha256:") and not _HASH.fullmatch(key):
             faults.append(f"{known[name].flag}: after sha256: there must be 64 hexadecimal digits")
+    if not _PREFIX.fullmatch(chosen.get("url_prefix", "")):
+        faults.append(f"--url-prefix must be the path of a URL, not {chosen['url_prefix']!r}")
     for name, choices in _CHOICES.items():
         if name in chosen and chosen[name] not in choices:
             faults.append(f"{known[name].flag} must be one of {', '.join(choices)}, not {chosen[name]!r}")

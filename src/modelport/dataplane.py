@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from modelport.config import Settings
@@ -46,6 +48,12 @@ class Endpoint:
         return {"starting": "its first worker is still loading"}.get(self.state, "it is not loaded")
 
     @property
+    def failure(self) -> str | None:
+        """Why it cannot be loaded, as clients may know it; None while nobody has found that out."""
+        pool = self.pool
+        return pool.reason if pool is not None and pool.state in ("starting", "failed") and pool.error else None
+
+    @property
     def open_to_all(self) -> bool:
         return not self._keys
 
@@ -64,6 +72,11 @@ class Endpoint:
         counted = self.stats.as_dict()
         counted["batches"] = dict(self.pool.tally.batches) if self.pool is not None else {}
         return counted
+
+    def memory(self) -> dict[int, int]:
+        """Resident bytes of each worker, by process id."""
+        workers = self.pool.workers if self.pool is not None else []
+        return {worker.pid: worker.rss() for worker in workers if worker.pid}
 
 
 class Statistics:
@@ -121,6 +134,13 @@ class Dataplane:
     def started(self) -> bool:
         """No endpoint is still waiting for the result of its first load."""
         return all(endpoint.pool is None or endpoint.pool.is_settled for endpoint in self.endpoints)
+
+    def memory(self) -> int:
+        """Resident bytes of this process; 0 where there is no /proc."""
+        try:
+            return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            return 0
 
     def add(self, spec: ModelSpec, keys: Sequence[str]) -> Endpoint:
         endpoint = Endpoint(spec, self, keys)

@@ -19,13 +19,18 @@ class Platform(NamedTuple):
 
 PLATFORMS = {
     "dataiku": Platform("Dataiku API node", "dataiku", "dataiku", "platforms/dataiku.md"),
+    "drum": Platform("DataRobot DRUM", "drum", "drum", "platforms/drum.md"),
     "oip": Platform("Open Inference Protocol", None, "oip", "protocols/oip.md"),
 }
 
 BUILT_IN = {
-    "modelport.contracts": {"dataiku": "modelport.contracts.dataiku.adapter:contract"},
+    "modelport.contracts": {
+        "dataiku": "modelport.contracts.dataiku.adapter:contract",
+        "drum": "modelport.contracts.drum.adapter:contract",
+    },
     "modelport.protocols": {
         "dataiku": "modelport.protocols.dataiku.routes:protocol",
+        "drum": "modelport.protocols.drum.routes:protocol",
         "oip": "modelport.protocols.oip.routes:protocol",
     },
 }

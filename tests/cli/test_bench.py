@@ -14,7 +14,8 @@ import pytest
 
 from modelport.cli import load
 from modelport.cli.address import parse
-from modelport.cli.bench_page import nice, page
+from modelport.cli.bench_page import page
+from modelport.cli.chart import nice
 from modelport.cli.load import Load, Measured, Question
 from tests.cli.conftest import modelport
 from tests.harness import Running

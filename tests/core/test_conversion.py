@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import time
 from array import array
@@ -12,9 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelport.core.call import Call, Outcome
 from modelport.core.conversion import MAX_EMPTY, WAYS, convert
+from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Args, Blob, Json, Payload, Table, Tensor, Tensors, kind_of, raw_buffer, values
-from modelport.errors import InvalidInput, Unconvertible
+from modelport.errors import InvalidInput, InvalidOutput, Unconvertible
+from modelport.protocols.dataiku import codec as dataiku
+from modelport.protocols.oip import codec as oip
 from tests.core.strategies import DATATYPES, block, cells, elements, json_values, pack, records, same, tensors
 
 KINDS = ["table", "tensors", "blob", "json", "args"]
@@ -22,15 +27,15 @@ KINDS = ["table", "tensors", "blob", "json", "args"]
 # What converts, source by source; everything else is refused.
 EXPECTED = {
     "table": {"table", "tensors", "json", "args"},
-    "tensors": {"table", "tensors", "json", "args"},
-    "blob": {"blob", "json"},
+    "tensors": {"table", "tensors", "blob", "json", "args"},
+    "blob": {"table", "tensors", "blob", "json", "args"},
     "json": {"table", "blob", "json", "args"},
-    "args": {"table", "json", "args"},
+    "args": {"table", "blob", "json", "args"},
 }
 
 SAMPLES: dict[str, Payload] = {
     "table": Table.from_records([{"a": 1, "b": "x"}]),
-    "tensors": Tensors([Tensor("a", "FP64", (1,), array("d", [1.0]))]),
+    "tensors": Tensors([Tensor("a", "BYTES", (1,), ["x"])]),
     "blob": Blob(b'{"a": 1}', "application/json", "utf-8"),
     "json": Json({"a": 1}),
     "args": Args({"a": 1}),
@@ -204,3 +209,184 @@ def test_a_matrix_of_another_width_is_refused() -> None:
 def test_json_that_is_no_rows(value: Any) -> None:
     with pytest.raises(Unconvertible, match="JSON must be an object, or a list of objects"):
         convert(Json(value), "table")
+
+
+def tabular(body: bytes, media_type: str = "text/csv", kind: str = "table", charset: str | None = None) -> Any:
+    return convert(Blob(body, media_type, charset), kind)
+
+
+def test_csv_becomes_a_table() -> None:
+    body = "a,b (c),d\n1,é,\n2,NA,1.5\n".encode("latin-1")
+    (first, second) = tabular(body, charset="latin-1").to_records()
+    assert math.isnan(first.pop("d"))
+    assert (first, second) == ({"a": 1, "b (c)": "é"}, {"a": 2, "b (c)": None, "d": 1.5})
+    assert tabular(b"a,b\n1.5,2.5\n").block.datatype == "FP64"
+
+
+def test_csv_becomes_tensors() -> None:
+    tensors = tabular(b"a,b\n1,x\n2,y\n", kind="tensors")
+    assert [(tensor.name, tensor.datatype, tensor.flat()) for tensor in tensors.items] == [
+        ("a", "INT64", [1, 2]),
+        ("b", "BYTES", ["x", "y"]),
+    ]
+
+
+@given(rows=records(min_rows=1))
+def test_json_records_become_a_table(rows: list[dict[str, Any]]) -> None:
+    blob = convert(Json(rows), "blob")
+    there = convert(blob, "table")
+    assert isinstance(there, Table)
+    want = convert(convert(blob, "json"), "table")
+    assert isinstance(want, Table)
+    assert same(there.to_records(), want.to_records())
+
+
+@given(row=st.dictionaries(st.text(max_size=4), json_values, max_size=4))
+def test_arguments_survive_a_blob(row: dict[str, Any]) -> None:
+    there = convert(Args(row), "blob")
+    assert isinstance(there, Blob)
+    assert (there.media_type, there.charset) == ("application/json", "utf-8")
+    back = convert(there, "args")
+    assert isinstance(back, Args)
+    assert same(back.values, row)
+
+
+@pytest.mark.parametrize(
+    ("blob", "kind", "words"),
+    [
+        (Blob(b"", "image/png"), "table", "takes a table, and image/png is none"),
+        (Blob(b"", "image/png"), "tensors", "takes a table, and image/png is none"),
+        (Blob(b"a\n1", "text/csv"), "args", "text/csv is not JSON"),
+        (Blob(b"[1]", "application/json"), "args", "JSON must be an object"),
+    ],
+)
+def test_blobs_that_are_something_else(blob: Blob, kind: str, words: str) -> None:
+    with pytest.raises(Unconvertible, match=words):
+        convert(blob, kind)
+
+
+def test_arguments_that_have_no_json_form() -> None:
+    with pytest.raises(Unconvertible, match="no JSON form"):
+        convert(Args({"a": object()}), "blob")
+
+
+@pytest.mark.parametrize(
+    ("sent", "hint", "data", "media_type", "charset"),
+    [
+        ("é", None, "é".encode(), "text/plain", "utf-8"),
+        ("é", "str", "é".encode(), "text/plain", "utf-8"),
+        ("é", "text/csv; charset=latin-1", "é".encode(), "text/csv", "utf-8"),
+        ("{}", "application/json", b"{}", "application/json", "utf-8"),
+        (b"\xff", None, b"\xff", "application/octet-stream", None),
+        (b"a", None, b"a", "application/octet-stream", None),
+        (b"a", "str", b"a", "text/plain", "utf-8"),
+        (b"a", "Text/CSV", b"a", "text/csv", "utf-8"),
+        (b"\xe9", 'text/csv; header=present; Charset="latin-1"', b"\xe9", "text/csv", "latin-1"),
+        (memoryview(b"\x89PNG"), "image/png", b"\x89PNG", "image/png", None),
+        ("/w==", "base64", b"\xff", "application/octet-stream", None),
+        ("2021-08-24T15:01:19Z", "datetime", b"2021-08-24T15:01:19Z", "text/plain", "utf-8"),
+        ("a", "nonsense", b"a", "text/plain", "utf-8"),
+        ("a", ["text/csv"], b"a", "text/plain", "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(1,), (1, 1), ()])
+def test_one_element_becomes_a_blob(
+    sent: Any, hint: Any, data: bytes, media_type: str, charset: str | None, shape: tuple[int, ...]
+) -> None:
+    parameters = {} if hint is None else {"content_type": hint}
+    blob = convert(Tensors([Tensor("a", "BYTES", shape, [sent], parameters)]), "blob")
+    assert isinstance(blob, Blob)
+    assert (blob.data, blob.media_type, blob.charset) == (data, media_type, charset)
+
+
+@pytest.mark.parametrize(
+    "tensors_",
+    [
+        [],
+        [Tensor("a", "FP64", (1,), array("d", [1.0]))],
+        [Tensor("a", "BYTES", (2,), ["x", "y"])],
+        [Tensor("a", "BYTES", (0,), [])],
+        [Tensor("a", "BYTES", (1,), [None])],
+        [Tensor("a", "BYTES", (1,), ["x"]), Tensor("b", "BYTES", (1,), ["y"])],
+    ],
+)
+def test_tensors_that_are_no_one_element(tensors_: list[Tensor]) -> None:
+    with pytest.raises(Unconvertible, match="takes one text or one sequence of bytes"):
+        convert(Tensors(tensors_), "blob")
+
+
+SPEC = ModelSpec("m", "any", "/nowhere", version="1")
+MODEL = Description("blob", "any")
+
+
+def by_oip(blob: Blob, is_binary: bool = False) -> tuple[dict[str, Any], bytes]:
+    call = Call("an-id", "oip", "infer", {}, "", "/")
+    asked = oip.Asked("an-id", None, all_binary=is_binary)
+    reply = oip.codec.encode(call, asked, Outcome(payload=blob), SPEC, MODEL, 0.0)
+    size = int(dict(reply.headers).get(oip.LENGTH_HEADER, len(reply.body)))
+    (output,) = json.loads(reply.body[:size])["outputs"]
+    return output, reply.body[size:]
+
+
+def by_dataiku(blob: Blob, verb: str = "run") -> Any:
+    call = Call("an-id", "dataiku", verb, {}, "", "/")
+    reply = dataiku.codec.encode(call, verb == "predict-multi", Outcome(payload=blob), SPEC, MODEL, 0.0)
+    return json.loads(reply.body)
+
+
+@pytest.mark.parametrize(
+    ("blob", "text"),
+    [
+        (Blob("é".encode(), "text/plain", "utf8"), "é"),
+        (Blob("é".encode("latin-1"), "text/csv", "latin-1"), "é"),
+        (Blob(b'{"a": 1}', "application/json", "utf-8"), '{"a": 1}'),
+    ],
+)
+def test_a_text_as_the_outcome_by_oip(blob: Blob, text: str) -> None:
+    outline = {"name": "response", "datatype": "BYTES", "shape": [1]}
+    output, _ = by_oip(blob)
+    assert output == {**outline, "data": [text], "parameters": {"content_type": blob.media_type}}
+    output, raw = by_oip(blob, is_binary=True)
+    assert raw[4:].decode() == text
+    assert output["parameters"] == {"content_type": blob.media_type, "binary_data_size": len(raw)}
+
+
+@pytest.mark.parametrize("charset", [None, "utf-8", "klingon"])
+def test_bytes_as_the_outcome_by_oip(charset: str | None) -> None:
+    blob = Blob(b"\x89PNG", "image/png", charset)
+    output, raw = by_oip(blob, is_binary=True)
+    assert raw == b"\x04\0\0\0\x89PNG"
+    assert output["parameters"]["content_type"] == "image/png"
+    with pytest.raises(Unconvertible) as caught:
+        by_oip(blob)
+    assert "binary_data: true" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("blob", "value"),
+    [
+        (Blob("é".encode("latin-1"), "text/csv", "latin-1"), "é"),
+        (Blob(b'{"a": [1]}', "application/json", None), {"a": [1]}),
+        (Blob(b"[1]", "application/vnd.x+json", "utf8"), [1]),
+        (Blob(b"not json", "text/plain", "utf8"), "not json"),
+    ],
+)
+def test_a_text_as_the_outcome_by_dataiku(blob: Blob, value: Any) -> None:
+    assert by_dataiku(blob)["response"] == value
+    assert by_dataiku(blob, "predict")["result"] == {"prediction": value, "ignored": False}
+    assert by_dataiku(blob, "predict-multi")["results"] == [{"prediction": value, "ignored": False}]
+
+
+@pytest.mark.parametrize(
+    ("blob", "words"),
+    [
+        (Blob(b"\x89PNG", "image/png", None), "4 bytes of image/png, which have no JSON form"),
+        (Blob(b"\xff", "text/plain", "utf-8"), "called its answer text in utf-8, and it is not"),
+        (Blob(b"x", "text/plain", "klingon"), "called its answer text in klingon, and it is not"),
+        (Blob(b"{", "application/json", "utf-8"), "called its answer application/json, and it is no JSON"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "predict"])
+def test_bytes_as_the_outcome_by_dataiku(blob: Blob, words: str, verb: str) -> None:
+    with pytest.raises(InvalidOutput, match=words):
+        by_dataiku(blob, verb)

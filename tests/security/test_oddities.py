@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelport.contracts.dataiku import frame
+from modelport.core import dataframe as frame
 from modelport.core.payload import Table
 from tests.harness import Running, function, serving, write_service
 

@@ -7,6 +7,7 @@ folder (FORMAT.body). It answers each with one line of JSON: how many requests i
 from __future__ import annotations
 
 import gc
+import io
 import itertools
 import json
 import operator
@@ -48,9 +49,17 @@ def predict_multi(model: Any, body: bytes) -> bytes:
     return orjson.dumps({"results": results})
 
 
+def csv(model: Any, body: bytes) -> bytes:
+    """Answer a CSV table; the model was fitted on an array. The quickest of six ways to read with pandas."""
+    frame = pd.read_csv(io.BytesIO(body), engine="c", low_memory=False)
+    y = model.predict(frame.to_numpy())
+    return orjson.dumps({"predictions": y}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 WORK: dict[str, Callable[[Any, bytes], bytes]] = {
     "oip-10000": open_inference,
     "dataiku-10000": predict_multi,
+    "csv-10000": csv,
 }
 
 

@@ -22,11 +22,18 @@ def announce(server: Server) -> None:
     """The resolved routes by model, what failed to load, and one command to paste for each model."""
     served: dict[str, Routes] = {endpoint.spec.name: defaultdict(list) for endpoint in server.plane.endpoints}
     others: list[str] = []
-    for method, path, protocol, model in server.app.routes():
+    routes = server.app.routes()
+    slashed = {(method, path.rstrip("/")) for method, path, _, _ in routes if path.endswith("/")}
+    for method, path, protocol, model in routes:
         place = _place(path, [model] if model else served)
         if method == "HEAD" or (place is None and path in others) or _is_switched_off(path, server):
             continue
-        if place is None:
+        if (method, path) in slashed:  # the same without its final slash
+            continue
+        if place is None and model:
+            base = path.rstrip("/").rpartition("/")[0]
+            served[model][protocol, method, base].append(path.removeprefix(base))
+        elif place is None:
             others.append(path)
         else:
             base, name = place
@@ -83,7 +90,9 @@ def _braced(ends: list[str], version: str | None) -> str:
 def example_of(server: Server, endpoint: Endpoint) -> str | None:
     """A command that asks this endpoint something through its own platform's protocol, or through another."""
     protocols = sorted(server.protocols, key=lambda protocol: protocol.name != endpoint.spec.contract)
-    examples = (protocol.example(endpoint, server.base) for protocol in protocols)
+    examples = (
+        protocol.example(endpoint, server.base + server.app.mount(protocol, endpoint)) for protocol in protocols
+    )
     example = next((text for text in examples if text), None)
     if example and not endpoint.open_to_all and " -u " not in example:
         return example.replace("curl ", "curl -u KEY: ", 1)

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from modelport import config
 from modelport.cli.address import is_url, parse, read_data
 from modelport.cli.bench_page import told_errors
-from modelport.cli.call import ask_server, first_saved, refuse_for_url
+from modelport.cli.call import ask_server, refuse_for_url, request_for
 from modelport.cli.options import USUAL, Asked, Json
 from modelport.errors import ConfigError, SetupError
 
@@ -127,7 +127,7 @@ def questioned(target: str, asked: Asked, is_remote_allowed: bool) -> Iterator[t
     if is_url(target):
         refuse_for_url(asked)
         check_reach(target, is_remote_allowed)
-        yield target, Question(parse(target), data, asked.key)
+        yield target, Question(parse(target), data, asked.key, asked.media_type)
         return
     from modelport.cli.background import serving
     from modelport.cli.dialects import dialect_of
@@ -135,13 +135,13 @@ def questioned(target: str, asked: Asked, is_remote_allowed: bool) -> Iterator[t
     from modelport.packages.find import find
 
     spec = choose_one(find(target, config.resolve({})), asked.endpoint)
-    dialect = dialect_of(spec)
-    request = dialect.worded(spec, data if data is not None else first_saved(spec, dialect), asked.verb)
+    request = request_for(spec, asked, data)
     key = asked.key or next((known for known in spec.keys or () if not known.startswith("sha256:")), None)
     with serving(target) as base:
         query = f"?{request.query}" if request.query else ""
-        url = f"{base}{dialect.path(spec, request.verb)}{query}"
-        yield url, Question(parse(url), None if request.query else request.body, key)
+        url = f"{base}{dialect_of(spec).path(spec, request.verb)}{query}"
+        body = None if request.query else bytes(request.body)
+        yield url, Question(parse(url), body, key, request.headers["content-type"])
 
 
 def check_reach(url: str, is_remote_allowed: bool) -> None:
@@ -179,7 +179,7 @@ def measure(plan: Plan) -> list[Measured]:
 
 def check_answer(plan: Plan) -> None:
     """One request first. Raises ``SetupError`` unless it is answered well: nobody needs the latency of errors."""
-    first = ask_server(plan.url, plan.question.body, plan.question.key)
+    first = ask_server(plan.url, plan.question.body, plan.question.key, media_type=plan.question.media_type)
     if not 200 <= first.status < 300:
         told = first.body.decode("utf-8", "replace").strip()[:300]
         raise SetupError(f"the first request was answered {first.status}: {told}")

@@ -12,8 +12,9 @@ from cyclopts import Parameter
 
 from modelport import __version__, config
 from modelport.cli.address import is_url, parse, read_data
-from modelport.cli.dialects import Dialect, dialect_of
+from modelport.cli.dialects import Request, dialect_of
 from modelport.cli.options import USUAL, Asked
+from modelport.cli.samples import JSON
 from modelport.core.model import ModelSpec
 from modelport.errors import ConfigError, SetupError
 
@@ -38,9 +39,9 @@ def call(
     body = None if asked.data is None else read_data(asked.data)
     if is_url(target):
         refuse_for_url(asked)
-        answer = ask_server(target, body, asked.key, timeout)
+        answer = ask_server(target, body, asked.key, timeout, asked.media_type)
     else:
-        answer = _ask_model(target, asked.endpoint, body, asked.verb)
+        answer = _ask_model(target, asked, body)
     _show(answer)
     return 0 if 200 <= answer.status < 300 else 1
 
@@ -51,13 +52,15 @@ def refuse_for_url(asked: Asked) -> None:
         raise ConfigError("--endpoint and --verb are for paths", hint="a URL names both itself")
 
 
-def ask_server(url: str, body: bytes | None = None, key: str | None = None, timeout: float = 60.0) -> Answer:
+def ask_server(
+    url: str, body: bytes | None = None, key: str | None = None, timeout: float = 60.0, media_type: str = JSON
+) -> Answer:
     """POSTs the body, or reads with GET where there is none. Raises ``SetupError`` when nothing answers."""
     address = parse(url)
     kind = http.client.HTTPSConnection if address.is_tls else http.client.HTTPConnection
     headers = {"Accept": "application/json", "User-Agent": f"modelport/{__version__}"}
     if body is not None:
-        headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = media_type
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
     method = "GET" if body is None else "POST"
@@ -75,7 +78,7 @@ def ask_server(url: str, body: bytes | None = None, key: str | None = None, time
     return Answer(response.status, content, time.perf_counter() - begin, method)
 
 
-def _ask_model(path: str, endpoint: str | None, data: bytes | None, verb: str | None) -> Answer:
+def _ask_model(path: str, asked: Asked, data: bytes | None) -> Answer:
     import uvloop
 
     from modelport.cli.local import choose_one
@@ -84,27 +87,30 @@ def _ask_model(path: str, endpoint: str | None, data: bytes | None, verb: str | 
 
     settings = config.resolve({"log_level": "warning"})
     logs.configure("human", settings.log_level)
-    spec = choose_one(find(path, settings), endpoint)
-    return uvloop.run(_ask_spec(spec, settings, data, verb))
+    spec = choose_one(find(path, settings), asked.endpoint)
+    return uvloop.run(_ask_spec(spec, settings, request_for(spec, asked, data)))
 
 
-async def _ask_spec(spec: ModelSpec, settings: config.Settings, data: bytes | None, verb: str | None) -> Answer:
+async def _ask_spec(spec: ModelSpec, settings: config.Settings, request: Request) -> Answer:
     from modelport.cli.local import loaded
 
-    dialect = dialect_of(spec)
-    request = dialect.worded(spec, data if data is not None else first_saved(spec, dialect), verb)
     async with loaded(spec, settings) as model:
         begin = time.perf_counter()
         reply = await model.ask(request)
         return Answer(reply.status, reply.body, time.perf_counter() - begin, f"{spec.name} {request.verb}")
 
 
-def first_saved(spec: ModelSpec, dialect: Dialect) -> bytes:
-    """The body of its first saved test query. Raises ``ConfigError`` when there is none."""
-    saved = dialect.saved(spec)
-    if not saved:
-        raise ConfigError(f"{spec.name} has no saved test query", hint="say what to ask with --data")
-    return saved[0].body
+def request_for(spec: ModelSpec, asked: Asked, data: bytes | None) -> Request:
+    """What is asked of a model: ``data``, else its first saved test query. Raises ``ConfigError`` without either."""
+    dialect = dialect_of(spec)
+    if data is not None:
+        request = dialect.worded(spec, data, asked.verb)
+    else:
+        saved = dialect.saved(spec)
+        if not saved:
+            raise ConfigError(f"{spec.name} has no saved test query", hint="say what to ask with --data")
+        request = dialect.worded(spec, bytes(saved[0].body), asked.verb)._replace(headers=saved[0].headers)
+    return request._replace(headers={"content-type": asked.content_type}) if asked.content_type else request
 
 
 def _show(answer: Answer) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from modelport import config
 from modelport.cli.address import read_data
+from modelport.cli.dialects import dialect_of
 from modelport.cli.options import Endpoint, Json
 from modelport.core import jsontext
 from modelport.core.model import Description, ModelSpec
-from modelport.errors import ConfigError, LoadError
+from modelport.errors import LoadError
 
 if TYPE_CHECKING:
     from modelport.cli.checks import Finding
@@ -57,14 +58,12 @@ def check(
     *,
     endpoint: Endpoint = None,
     data: Annotated[
-        str | None, Parameter(help="One more query to try: JSON, @FILE, or -.", allow_leading_hyphen=True)
+        str | None, Parameter(help="A query to try, or a file of rows: JSON, @FILE, or -.", allow_leading_hyphen=True)
     ] = None,
     json: Json = False,
     verbose: Annotated[bool, Parameter(help="Show what the models print and log meanwhile.", negative="")] = False,
 ) -> int:
     """Load models and try them, without a server."""
-    import uvloop
-
     from modelport.cli.local import choose, choose_one
     from modelport.monitoring import logs
     from modelport.packages.find import find
@@ -73,36 +72,34 @@ def check(
     logs.configure("human", "info" if verbose else "critical")
     specs = choose(find(path, settings), endpoint)
     if data is not None:
-        specs = [_with_query(choose_one(specs, None), data)]
-    checked = uvloop.run(_check_all(specs, settings))
+        spec = choose_one(specs, None)
+        specs = [dialect_of(spec).given(spec, read_data(data))]
+    return report(specs, settings, json)
+
+
+def report(specs: Sequence[ModelSpec], settings: config.Settings, is_json: bool, is_strict: bool = False) -> int:
+    """Tries the models and says what was found; the exit code. Of a strict report some notes are failures."""
+    import uvloop
+
+    checked = uvloop.run(_check_all(specs, settings, is_strict))
     is_good = all(one.is_good for one in checked)
-    if json:
+    if is_json:
         print(jsontext.dumps({"ok": is_good, "models": [one.to_dict() for one in checked]}).decode())
     else:
         _show(checked)
     return 0 if is_good else 1
 
 
-def _with_query(spec: ModelSpec, data: str) -> ModelSpec:
-    try:
-        query = jsontext.loads(read_data(data))
-    except ValueError as fault:
-        raise ConfigError(f"--data is not valid JSON: {fault}") from None
-    if not isinstance(query, dict):
-        raise ConfigError("--data must be a JSON object", hint="the body of one request, as the platform has it")
-    return replace(spec, queries=[*spec.queries, query])
-
-
-async def _check_all(specs: Sequence[ModelSpec], settings: config.Settings) -> list[Checked]:
+async def _check_all(specs: Sequence[ModelSpec], settings: config.Settings, is_strict: bool) -> list[Checked]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        return [await _check_one(spec, settings, progress) for spec in specs]
+        return [await _check_one(spec, settings, is_strict, progress) for spec in specs]
 
 
-async def _check_one(spec: ModelSpec, settings: config.Settings, progress: Any) -> Checked:
+async def _check_one(spec: ModelSpec, settings: config.Settings, is_strict: bool, progress: Any) -> Checked:
     from modelport.cli.checks import FAIL, OK, Checks, Finding
     from modelport.cli.local import loaded
 
@@ -113,7 +110,7 @@ async def _check_one(spec: ModelSpec, settings: config.Settings, progress: Any) 
             checked.description = model.description
             checked.load_seconds = model.load_seconds
             checked.findings.append(Finding("loads", OK, f"in {model.load_seconds:.1f} s"))
-            checks = Checks(model)
+            checks = Checks(model, is_strict)
             progress.update(bar, total=checks.total)
             async for finding in checks.run():
                 checked.findings.append(finding)
@@ -151,7 +148,10 @@ def _show(checked: list[Checked]) -> None:
 
 
 def _described(one: Checked) -> str:
-    kind = str(one.spec.options.get("prediction") or one.spec.operation).lower()
+    options = one.spec.options
+    kind = str(options.get("prediction") or options.get("target") or one.spec.operation).lower()
+    if one.description is not None:
+        kind = one.description.details.get("targetType", kind)
     text = f"{one.spec.contract} {kind}"
     if one.description is None:
         return text

@@ -7,9 +7,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
-from modelport.cli.dialects import Request, Row
+from modelport.cli.dialects import Dialect, Request, Row
 from modelport.cli.local import LocalModel
-from modelport.core import jsontext
 from modelport.core.call import Reply
 
 OK, NOTE, FAIL = "ok", "note", "fail"
@@ -41,10 +40,15 @@ class Reaction(NamedTuple):
 
 
 class Checks:
-    """``async for finding in Checks(model).run()``; ``total`` is how many there will be."""
+    """``async for finding in Checks(model).run()``; ``total`` is how many there will be.
 
-    def __init__(self, model: LocalModel) -> None:
+    Strict ones fail where others note what a user may live with: refused nulls, and answers that depend on something
+    else than their own row.
+    """
+
+    def __init__(self, model: LocalModel, is_strict: bool = False) -> None:
         self._model = model
+        self._lesser = FAIL if is_strict else NOTE
         self._saved = model.dialect.saved(model.spec)
         self._given = model.dialect.rows(model.spec)
         self._rows = spread(self._given)[:MAX_ROWS]
@@ -59,6 +63,8 @@ class Checks:
         if self._rows and model.dialect.takes_rows(model.spec):
             self._steps |= {
                 "empty batch": self._empty,
+                "row counts": self._counts,
+                "side effects": self._side_effects,
                 "row order": self._order,
                 "neighbours": self._neighbours,
             }
@@ -70,14 +76,14 @@ class Checks:
             yield Finding(name, state, detail)
 
     async def _ask(self, request: Request) -> Reaction:
-        return reaction(await self._model.ask(request), self._model.dialect.answers)
+        return reaction(await self._model.ask(request), self._model.dialect)
 
     async def _predict(self, rows: list[Row]) -> Reaction:
         return await self._ask(self._model.dialect.ask(self._model.spec, rows))
 
     async def _replay(self) -> tuple[str, str]:
         if not self._saved:
-            return NOTE, "none are saved, so there is nothing to try: add testQueries, or say --data"
+            return NOTE, f"none are saved, so there is nothing to try: {self._model.dialect.saving}, or say --data"
         times = []
         for number, request in enumerate(self._saved, 1):
             begin = time.perf_counter()
@@ -93,12 +99,12 @@ class Checks:
         self._is_steady = all(same(answer, answers[0]) for answer in answers)
         if self._is_steady:
             return OK, f"{REPEATS} calls gave equal answers"
-        return NOTE, "equal calls give different answers: is there randomness or a memory of earlier calls?"
+        return self._lesser, "equal calls give different answers: is there randomness or a memory of earlier calls?"
 
     async def _nulls(self) -> tuple[str, str]:
         state, detail = await self._each_column(lambda value: None)
         self._takes_nulls = state == OK
-        return state, detail
+        return self._lesser if state == NOTE else state, detail
 
     async def _wrong_types(self) -> tuple[str, str]:
         return await self._each_column(lambda value: 12345 if isinstance(value, str) else "wrong")
@@ -137,11 +143,33 @@ class Checks:
         answer = await self._predict([])
         if answer.answers == []:
             return OK, "answered with no rows"
+        if answer.answers is None and not answer.is_broken:
+            return NOTE, f"refused: {answer.message}"
         return FAIL, answer.message or f"answered with {counted(len(answer.answers or []), 'row')}"
+
+    async def _counts(self) -> tuple[str, str]:
+        sizes = sorted({1, min(2, len(self._rows)), len(self._rows)})
+        for size in sizes:
+            answer = await self._predict(self._rows[:size])
+            if answer.answers is None:
+                return FAIL, f"{counted(size, 'row')} together: {answer.message}"
+            if len(answer.answers) != size:
+                return FAIL, f"{len(answer.answers)} answers for {counted(size, 'row')}"
+        return OK, f"as many answers as rows, for {', '.join(map(str, sizes))}"
+
+    async def _side_effects(self) -> tuple[str, str]:
+        if not self._is_steady:
+            return self._lesser, "cannot be told: equal calls give different answers"
+        first = await self._predict(self._rows[:1])
+        await self._predict(self._rows[1:] or self._rows)
+        again = await self._predict(self._rows[:1])
+        if same(first.answers, again.answers):
+            return OK, "a row is answered alike before and after others"
+        return self._lesser, "a row is answered differently after others: does the model remember them?"
 
     async def _order(self) -> tuple[str, str]:
         if not self._is_steady:
-            return NOTE, "cannot be told: equal calls give different answers"
+            return self._lesser, "cannot be told: equal calls give different answers"
         forward = await self._predict(self._rows)
         backward = await self._predict(self._rows[::-1])
         if forward.answers is None or backward.answers is None:
@@ -154,7 +182,7 @@ class Checks:
 
     async def _neighbours(self) -> tuple[str, str]:
         if not self._is_steady:
-            return NOTE, "cannot be told: equal calls give different answers"
+            return self._lesser, "cannot be told: equal calls give different answers"
         rows = self._rows + [dict.fromkeys(self._rows[0])] * self._takes_nulls
         together = await self._predict(rows)
         alone = [await self._predict([row]) for row in rows]
@@ -163,27 +191,26 @@ class Checks:
             if answer.answers is None or not same(answer.answers, expected):
                 return self._unless_batched(f"row {row + 1} alone is answered differently than among others")
         on = self._model.spec.max_batch > 1
-        advice = "batching is safe, and on" if on else 'batching is safe: "batching": {"maxRequests": 32}'
+        advice = "batching is safe, and on" if on else f"batching is safe: {self._model.dialect.batching}"
         invented = "" if len(self._given) == len(self._rows) else " (some made from saved ones)"
         return OK, f"{counted(len(rows), 'row')}{invented} alone and together are answered alike; {advice}"
 
     def _unless_batched(self, what: str) -> tuple[str, str]:
         if self._model.spec.max_batch > 1:
             return FAIL, f"{what}, and batching is on: remove it"
-        return NOTE, f"{what}: leave batching off"
+        return self._lesser, f"{what}: leave batching off"
 
 
-def reaction(reply: Reply, answers: Callable[[bytes], list[Any]]) -> Reaction:
-    """A reply as answers (read with ``answers``) or as the reason for there being none."""
+def reaction(reply: Reply, dialect: Dialect) -> Reaction:
+    """A reply as answers, or as the reason for there being none."""
     if reply.code is None and reply.status < 400:
         try:
-            return Reaction(answers(reply.body), "", "")
+            return Reaction(dialect.answers(reply.body), "", "")
         except (ValueError, AttributeError):  # a body of the model's own making
             return Reaction([reply.body], "", "")
     try:
-        told = jsontext.loads(reply.body)
-        message = f"{told['errorType']}: {told['message']}" if "errorType" in told else str(told.get("error", told))
-    except (ValueError, AttributeError):
+        message = dialect.fault(reply.body)
+    except (ValueError, LookupError, TypeError):
         message = f"status {reply.status}"
     return Reaction(None, reply.code or "", message)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from modelport import __version__, config
 from modelport.cli.announce import announce, example_of
-from modelport.cli.main import complain
+from modelport.cli.complain import complain
 from modelport.cli.new import INSTALL, TEMPLATES, scaffold
 from modelport.errors import SetupError
 from modelport.monitoring import logs

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from modelport import platforms
+from modelport.cli import samples
 from modelport.core import jsontext
 from modelport.core.call import FUNCTION
 from modelport.core.model import ModelSpec
 from modelport.errors import ConfigError, InvalidBody
 
+if TYPE_CHECKING:
+    from modelport.pool.body import Body
+
 Row = dict[str, Any]
+
+JSON = MappingProxyType({"content-type": samples.JSON})
 
 
 class Request(NamedTuple):
-    """What a client would send: the protocol's word for it, the body, and the query string."""
+    """What a client would send: the protocol's word for it, the body, the query string, and headers that matter."""
 
     verb: str
-    body: bytes
+    body: Body
     query: str = ""
+    headers: Mapping[str, str] = JSON
 
 
 class Dialect(Protocol):
-    """``name`` is the protocol's. Models that take rows are tried row by row; others only with what was saved."""
+    """``name`` is the protocol's. ``saving`` is what a user does for a model to have saved test queries, ``batching``
+    for it to batch.
+
+    Models that take rows are tried row by row; others only with what was saved.
+    """
 
     name: str
+    saving: str
+    batching: str
 
     def verbs(self, spec: ModelSpec) -> list[str]: ...
 
@@ -38,6 +55,10 @@ class Dialect(Protocol):
 
     def worded(self, spec: ModelSpec, data: bytes, verb: str | None) -> Request:
         """``data`` as a request; without a verb, the one that its form calls for."""
+        ...
+
+    def given(self, spec: ModelSpec, data: bytes) -> ModelSpec:
+        """The model with one more test query. Raises ``ConfigError`` for what is none."""
         ...
 
     def rows(self, spec: ModelSpec) -> list[Row]:
@@ -60,11 +81,17 @@ class Dialect(Protocol):
         """Whether this is the answer for a row that the model gave no prediction."""
         ...
 
+    def fault(self, body: bytes) -> str:
+        """What an error says. Raises ``ValueError`` or ``LookupError`` for what is none of this protocol's."""
+        ...
+
 
 class DataikuDialect:
     """predict, predict-multi and predict-simple for rows, run for functions."""
 
     name = "dataiku"
+    saving = "add testQueries"
+    batching = '"batching": {"maxRequests": 32}'
 
     def verbs(self, spec: ModelSpec) -> list[str]:
         from modelport.protocols.dataiku.routes import VERBS
@@ -87,6 +114,15 @@ class DataikuDialect:
         if verb is None and spec.operation == FUNCTION:
             verb = "run"
         return Request(verb or ("predict-multi" if _has_items(data) else "predict"), data)
+
+    def given(self, spec: ModelSpec, data: bytes) -> ModelSpec:
+        try:
+            query = jsontext.loads(data)
+        except ValueError as fault:
+            raise ConfigError(f"--data is not valid JSON: {fault}") from None
+        if not isinstance(query, dict):
+            raise ConfigError("--data must be a JSON object", hint="the body of one request, as the platform has it")
+        return replace(spec, queries=[*spec.queries, query])
 
     def rows(self, spec: ModelSpec) -> list[Row]:
         queries = [query for query in _queries(spec) if isinstance(query, dict)]
@@ -112,8 +148,83 @@ class DataikuDialect:
     def is_left_out(self, answer: Any) -> bool:
         return isinstance(answer, dict) and answer.get("ignored") is True
 
+    def fault(self, body: bytes) -> str:
+        told = jsontext.loads(body)
+        return f"{told['errorType']}: {told['message']}"
 
-DIALECTS: dict[str, Dialect] = {"dataiku": DataikuDialect()}
+
+class DrumDialect:
+    """Rows as CSV, or whatever an unstructured model takes; tried with what lies beside the model as data.csv."""
+
+    name = "drum"
+    saving = "put rows beside the model as data.csv"
+    batching = "batching: {maxRequests: 32} in modelport.yaml"
+
+    def verbs(self, spec: ModelSpec) -> list[str]:
+        if spec.operation == FUNCTION:
+            return ["unstructured"]
+        return ["transform", "predict"] if spec.options.get("target") == "transform" else ["predict"]
+
+    def path(self, spec: ModelSpec, verb: str) -> str:
+        return {"unstructured": "/predictUnstructured/"}.get(verb, f"/{verb}/")
+
+    def saved(self, spec: ModelSpec) -> list[Request]:
+        rows = self.rows(spec)
+        if rows:
+            return [self.ask(spec, [row]) for row in rows[:SAVED]]
+        sample = samples.sample_of(spec, self.takes_rows(spec))
+        return [] if sample is None else [self._request(spec, sample)]
+
+    def worded(self, spec: ModelSpec, data: bytes, verb: str | None) -> Request:
+        if verb is not None and verb not in self.verbs(spec):
+            raise ConfigError(f"{spec.name} does not answer {verb!r}", hint=f"it answers {', '.join(self.verbs(spec))}")
+        request = self._request(spec, samples.told_apart(data, self.takes_rows(spec)))
+        return request._replace(verb=verb or request.verb)
+
+    def _request(self, spec: ModelSpec, sample: samples.Sample) -> Request:
+        return Request(self.verbs(spec)[0], sample.data, headers={"content-type": sample.media_type})
+
+    def given(self, spec: ModelSpec, data: bytes) -> ModelSpec:
+        return replace(spec, queries=[samples.given(data, self.takes_rows(spec))])
+
+    def rows(self, spec: ModelSpec) -> list[Row]:
+        sample = samples.sample_of(spec, True) if self.takes_rows(spec) else None
+        rows = [] if sample is None else sample.rows()
+        is_opaque = len(rows) > 0 and len(rows[0]) == 1 and reads_by_itself(spec)  # separated by something else
+        return [] if is_opaque else rows
+
+    def takes_rows(self, spec: ModelSpec) -> bool:
+        return spec.operation != FUNCTION
+
+    def ask(self, spec: ModelSpec, rows: list[Row]) -> Request:
+        names = list((rows or self.rows(spec))[0])
+        return self._request(spec, samples.Sample(samples.write_rows(names, rows), samples.CSV))
+
+    def answers(self, body: bytes) -> list[Any]:
+        answer = jsontext.loads(body)
+        return list(answer["predictions"]) if isinstance(answer, dict) and "predictions" in answer else [answer]
+
+    def is_left_out(self, answer: Any) -> bool:
+        return answer is None
+
+    def fault(self, body: bytes) -> str:
+        told = str(jsontext.loads(body)["message"])
+        return told.removeprefix("ERROR: ").partition(" [request ")[0]
+
+
+SAVED = 4
+"""So many rows of a file count as saved queries, each for itself."""
+
+
+def reads_by_itself(spec: ModelSpec) -> bool:
+    """Whether the model's own code reads the data, so that only it knows where a record ends."""
+    from modelport.contracts.drum.detect import hooks
+
+    code = spec.options.get("code") if spec.contract == "drum" else None
+    return code is not None and "read_input_data" in hooks(str(Path(spec.root, code)))
+
+
+DIALECTS: dict[str, Dialect] = {"dataiku": DataikuDialect(), "drum": DrumDialect()}
 
 
 def dialect_of(spec: ModelSpec) -> Dialect:

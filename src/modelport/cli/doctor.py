@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -19,7 +20,7 @@ from cyclopts import Parameter
 from modelport import __version__, config
 from modelport.cli.check import MARKS
 from modelport.cli.options import Json
-from modelport.errors import SetupError
+from modelport.errors import ConfigError, SetupError
 
 if TYPE_CHECKING:
     from modelport.core.model import ModelSpec
@@ -148,6 +149,7 @@ def model(path: str) -> Iterator[Finding]:
 
 
 def _needs(spec: ModelSpec) -> Iterator[Finding]:
+    from modelport.cli.dialects import dialect_of
     from modelport.cli.needs import ask_interpreter, imported
     from modelport.pool.sizing import cpus
 
@@ -168,8 +170,10 @@ def _needs(spec: ModelSpec) -> Iterator[Finding]:
     if spec.pool.ceil > cpus():
         text = f"up to {spec.pool.ceil} workers on {cpus():g} processors"
         yield Finding(spec.name, NOTE, text, "a lower ceil, unless the model waits for something")
-    if not spec.queries:
-        yield Finding(spec.name, NOTE, "has no saved test query, so its inputs are not known", "add testQueries")
+    with contextlib.suppress(ConfigError):  # nothing is known of how to ask it
+        dialect = dialect_of(spec)
+        if not dialect.saved(spec):
+            yield Finding(spec.name, NOTE, "has no saved test query to try it with", dialect.saving)
 
 
 def _show(findings: list[Finding]) -> None:

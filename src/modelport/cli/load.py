@@ -35,13 +35,14 @@ class Question(NamedTuple):
     address: Address
     body: bytes | None
     key: str | None = None
+    media_type: str = "application/json"
 
     def wire(self) -> bytes:
         host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
         lines = [f"{'GET' if self.body is None else 'POST'} {self.address.target} HTTP/1.1"]
         lines.append(f"Host: {host}:{self.address.port}")
         if self.body is not None:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
+            lines += [f"Content-Type: {self.media_type}", f"Content-Length: {len(self.body)}"]
         if self.key is not None:
             lines.append(f"Authorization: Bearer {self.key}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (self.body or b"")

@@ -21,8 +21,6 @@ from modelport.errors import ConfigError, ModelportError
 from modelport.monitoring.metrics import Metrics
 from modelport.pool.stream import Stream
 
-HEADERS = {"content-type": "application/json"}
-
 
 class LocalModel:
     """A loaded model with one worker. ``load_seconds`` is how long loading took."""
@@ -37,6 +35,12 @@ class LocalModel:
         self._ids = itertools.count(1)
 
     @property
+    def pid(self) -> int:
+        """The worker's process; 0 while there is none."""
+        pool = self._endpoint.pool
+        return next((worker.pid for worker in pool.workers), 0) if pool is not None else 0
+
+    @property
     def description(self) -> Description:
         assert self._endpoint.description is not None
         return self._endpoint.description
@@ -48,7 +52,7 @@ class LocalModel:
 
     async def ask(self, request: Request) -> Reply:
         """The reply as a client would get it, also to a call that could not be run."""
-        call = Call(str(next(self._ids)), self._protocol.name, request.verb, HEADERS, request.query, "")
+        call = Call(str(next(self._ids)), self._protocol.name, request.verb, dict(request.headers), request.query, "")
         try:
             reply = await self._plane.execute(self._endpoint, call, request.body, None)
             body = await reply.body.spooled() if isinstance(reply.body, Stream) else reply.body
@@ -58,10 +62,13 @@ class LocalModel:
 
 
 @contextlib.asynccontextmanager
-async def loaded(spec: ModelSpec, settings: Settings) -> AsyncIterator[LocalModel]:
-    """Loads a model in one worker, and ends that worker. Raises its ``LoadError``, and so need not log it."""
+async def loaded(spec: ModelSpec, settings: Settings, dialect: Dialect | None = None) -> AsyncIterator[LocalModel]:
+    """Loads a model in one worker, and ends that worker. Raises its ``LoadError``, and so need not log it.
+
+    It is asked in its own platform's protocol, or in another ``dialect``.
+    """
     logging.getLogger("modelport.pool").setLevel(logging.CRITICAL)
-    dialect = dialect_of(spec)
+    dialect = dialect or dialect_of(spec)
     protocols: dict[str, WireProtocol] = dict(platforms.loaded("modelport.protocols"))
     codecs = {name: protocol.codec for name, protocol in protocols.items()}
     plane = Dataplane(codecs, platforms.registered("modelport.contracts"), Metrics(), settings)

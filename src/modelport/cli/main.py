@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 
 from modelport import __version__
+from modelport.cli import drum
+from modelport.cli.complain import complain
 from modelport.errors import SetupError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ VERBS = {
     "new": (
         "Make a working model folder.",
         """A folder with models of that platform, trained on real data, saved test queries and a README.md.""",
-        ["modelport new dataiku ./service"],
+        ["modelport new dataiku ./service", "modelport new drum ./model"],
     ),
     "serve": (
         "Serve models from folders and files.",
@@ -40,6 +42,16 @@ VERBS = {
             "modelport call ./service --endpoint iris",
             "modelport call http://127.0.0.1:8080/v2/models/iris",
             "modelport call http://127.0.0.1:8080/public/api/v1/service/iris/predict --data @query.json --key KEY",
+        ],
+    ),
+    "score": (
+        "Score a file.",
+        """Sends the file through the model in chunks of whole records, so that memory stays constant, and writes CSV:
+        one row for each of its rows. Also takes Arrow and MTX files, and what an unstructured model takes; those go in
+        one piece. Exit code 1 when the model fails; then nothing is written to --output.""",
+        [
+            "modelport score ./service --endpoint iris --input flowers.csv --output species.csv",
+            "zcat rows.csv.gz | modelport score ./model --input - > predictions.csv",
         ],
     ),
     "bench": (
@@ -73,18 +85,6 @@ def main() -> None:
         sys.exit(1)
 
 
-def complain(error: SetupError) -> None:
-    """The cause, every fault, the model author's traceback where there is one, and what would help."""
-    print(f"error: {error.message}", file=sys.stderr)
-    for fault in error.faults:
-        print(f"  - {fault}", file=sys.stderr)
-    traceback = getattr(error, "traceback", "")
-    if traceback:
-        print(traceback.rstrip(), file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
-
-
 def _misuse(error: CycloptsError) -> Any:
     from rich.text import Text
 
@@ -100,14 +100,9 @@ app = App(
     help_format="plaintext",
     error_formatter=_misuse,
 )
-for _order, (_verb, (_line, _more, _examples)) in enumerate(VERBS.items()):
-    app.command(
-        f"modelport.cli.{_verb}:{_verb}",
-        name=_verb,
-        help=f"{_line}\n\n{' '.join(_more.split())}",
-        help_epilogue="\n".join(["Examples:", *(f"  {_example}" for _example in _examples), ""]),
-        sort_key=_order,
-    )
+for _order, (_verb, _told) in enumerate(VERBS.items()):
+    app.command(f"modelport.cli.{_verb}:{_verb}", name=_verb, sort_key=_order, **drum.help_of(*_told))
+app.command(drum.app)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelport import platforms
+from modelport.core.call import PREDICT
 from modelport.core.model import ModelSpec
 from modelport.pool.pool import interpreter_of
 from modelport.pool.process import environment
 
 TIMEOUT = 60.0
 MAX_FILES = 500
+LIBRARIES = {"onnx": "onnxruntime", "pmml": "pypmml"}
+"""What reads a kind of model file, where that is not called like it."""
 
 _PROBE = """
 import importlib.util, json, sys
@@ -73,9 +76,29 @@ def import_path(spec: ModelSpec) -> tuple[list[str], list[str]]:
 
 
 def imported(spec: ModelSpec) -> set[str]:
-    """Top-level names that the model's code imports from elsewhere, standard library left out."""
+    """Top-level names that the model's code and its model file import from elsewhere, standard library left out."""
+    return (_imported_by_code(spec) | _needed_by_files(spec)) - sys.stdlib_module_names
+
+
+def _needed_by_files(spec: ModelSpec) -> set[str]:
+    """What reads the model file of a code folder; of a pickle, the libraries whose objects it holds."""
+    if spec.contract != "drum":
+        return set()
+    from modelport.contracts.drum import detect
+    from modelport.contracts.drum.predictors import unpickling
+
+    named = spec.options.get("artifact")
+    names = {"pandas"} if spec.operation == PREDICT else set()
+    for file in [named] if named else detect.artifacts(spec.root):
+        path = str(Path(spec.root, file))
+        kind = detect.kind_of(path)
+        names |= set(unpickling.held(path)) if kind == "pickle" else {LIBRARIES.get(str(kind), str(kind))}
+    return {name for name in names if _own_files(name, [Path(spec.root)]) is None}
+
+
+def _imported_by_code(spec: ModelSpec) -> set[str]:
     folders = [Path(folder) for folder in import_path(spec)[0]]
-    start = Path(spec.root, spec.options.get("code", ""))
+    start = Path(spec.root, spec.options.get("code") or "")
     todo, seen, names = [start] if start.is_file() else [], set[Path](), set[str]()
     while todo and len(seen) < MAX_FILES:
         file = todo.pop()
@@ -87,7 +110,7 @@ def imported(spec: ModelSpec) -> set[str]:
             if own is None:
                 names.add(name.partition(".")[0])
             todo += own or []
-    return names - sys.stdlib_module_names
+    return names
 
 
 def _own_files(name: str, folders: list[Path]) -> list[Path] | None:

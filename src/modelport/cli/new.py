@@ -25,7 +25,7 @@ INSTALL = "pip install scikit-learn pandas"
 
 
 def new(
-    platform: Annotated[str, Parameter(help="Whose kind of model: dataiku.")],
+    platform: Annotated[str, Parameter(help="Whose kind of model: dataiku or drum.")],
     directory: Annotated[str, Parameter(help="The folder to make; it must not be there yet, or be empty.")],
     /,
 ) -> int:
@@ -78,6 +78,8 @@ def _templates(platform: str) -> Path:
 
 
 def _write(templates: Path, folder: Path, service: str, shown: str) -> None:
+    for subfolder in filter(Path.is_dir, templates.iterdir()):
+        (folder / subfolder.name).mkdir()
     for template in sorted(templates.glob(f"*{SUFFIX}")):
         text = template.read_text().replace("{{service}}", service).replace("{{dir}}", shlex.quote(shown))
         (folder / template.name.removesuffix(SUFFIX)).write_text(text)
@@ -86,7 +88,6 @@ def _write(templates: Path, folder: Path, service: str, shown: str) -> None:
 def _train(folder: Path) -> bool:
     """Runs the folder's training in a process of its own, when what it needs is installed."""
     if not all(importlib.util.find_spec(name) for name in NEEDED):
-        (folder / "models").mkdir()
         return False
     ran = subprocess.run(
         [sys.executable, TRAINING],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from modelport import config
+from modelport.cli import samples
 
 Json = Annotated[bool, Parameter(name="--json", help="Print the data as JSON.", negative="")]
 Endpoint = Annotated[str | None, Parameter(name="--endpoint", help="Which of a folder's models.", show_default=False)]
@@ -24,13 +26,23 @@ class Asked:
     data: Annotated[
         str | None,
         Parameter(
-            help="The request: JSON, @FILE, or - for standard input.", allow_leading_hyphen=True, show_default=False
+            help="The request: its text, @FILE, or - for standard input.", allow_leading_hyphen=True, show_default=False
         ),
+    ] = None
+    content_type: Annotated[
+        str | None,
+        Parameter(help="What the request holds; by default what it looks like.", show_default=False),
     ] = None
     verb: Annotated[
         str | None, Parameter(help="The platform's word for what is asked, such as predict.", show_default=False)
     ] = None
     key: Annotated[str | None, Parameter(help="API key, for a server that wants one.", show_default=False)] = None
+
+    @property
+    def media_type(self) -> str:
+        """What is said of the request, else what the name of its file says; JSON where nothing does."""
+        suffix = Path((self.data or "").partition("@")[2]).suffix.lower()
+        return self.content_type or (samples.CSV if suffix == ".csv" else samples.JSON)
 
 
 USUAL = Asked()

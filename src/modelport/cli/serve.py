@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from modelport import config
 from modelport.cli.options import with_settings
+from modelport.core.model import ModelSpec
 
 
 @with_settings
@@ -20,15 +22,20 @@ def serve(
 
     Example: modelport serve ./service --port 8080
     """
-    from modelport.cli.announce import announce
     from modelport.errors import ConfigError
-    from modelport.monitoring import logs
     from modelport.packages.find import find_all
-    from modelport.server.lifecycle import Server
 
     chosen = config.resolve(flags, file=settings)
-    logs.configure(chosen.log_format, chosen.log_level)
     if not paths:
         raise ConfigError("there is nothing to serve", hint="modelport serve PATH; modelport new dataiku DIR makes one")
-    specs = find_all(paths, chosen)
-    return Server(specs, specs[0].contract, chosen, announce).run()
+    return run(find_all(paths, chosen), chosen)
+
+
+def run(specs: Sequence[ModelSpec], settings: config.Settings) -> int:
+    """Serves these models until told to stop; the exit code."""
+    from modelport.cli.announce import announce
+    from modelport.monitoring import logs
+    from modelport.server.lifecycle import Server
+
+    logs.configure(settings.log_format, settings.log_level)
+    return Server(specs, specs[0].contract, settings, announce).run()

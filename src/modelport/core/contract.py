@@ -15,7 +15,7 @@ class Model(Protocol):
     description: Description
 
     def call(self, payload: Payload, call: Call) -> Outcome:
-        """Runs the user's code on a payload of the kind that ``description.takes`` names.
+        """Runs the user's code on a payload of the kind that ``description.takes`` names, or one of ``also``.
 
         Raises ``InvalidOutput`` for an answer that the platform does not allow, ``ModelRejected`` for a status
         that the user's code chose. What else the user's code raises may simply pass.
@@ -30,6 +30,10 @@ class Contract(Protocol):
 
     def find(self, path: str) -> str | None:
         """Why the file or folder at ``path`` is of this platform, in words; None when it is not."""
+        ...
+
+    def adopt(self, path: str) -> str | None:
+        """Why a path that bears no platform's own marks can be served all the same, such as a plain model file."""
         ...
 
     def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:

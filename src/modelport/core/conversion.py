@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from modelport.core import jsontext
+from modelport.core import jsontext, mediatype, tabular
 from modelport.core.payload import (
     TYPECODES,
     Args,
@@ -164,12 +164,47 @@ def _json_to_args(payload: Json) -> Args:
 
 
 def _blob_to_json(payload: Blob) -> Json:
-    if "json" not in payload.media_type:
+    if "json" not in payload.media_type and payload.media_type not in mediatype.OPEN:
         raise Unconvertible(f"{payload.media_type} is not JSON")
     try:
         return Json(jsontext.loads(payload.data))
     except ValueError as fault:
         raise InvalidInput(f"not JSON: {fault}") from None
+
+
+def _blob_to_table(payload: Blob) -> Table:
+    if not tabular.is_tabular(payload):
+        raise Unconvertible(
+            f"this model takes a table, and {payload.media_type} is none", hint="send CSV, Arrow or JSON records"
+        )
+    return tabular.read_table(payload)
+
+
+def _args_to_blob(payload: Args) -> Blob:
+    try:
+        return Blob(jsontext.dumps(payload.values), "application/json", "utf-8")
+    except TypeError as fault:
+        raise Unconvertible(f"the arguments have no JSON form: {fault}") from None
+
+
+def _tensors_to_blob(payload: Tensors) -> Blob:
+    """The one BYTES element: text if it came as text, else bytes, unless its ``content_type`` says more."""
+    tensor = payload.items[0] if len(payload.items) == 1 else None
+    if tensor is None or tensor.datatype != "BYTES" or tensor.size != 1 or tensor.data[0] is None:
+        raise Unconvertible(
+            "this model takes one text or one sequence of bytes",
+            hint='send one BYTES input of shape [1]; its parameter content_type may name a media type, as "text/csv"',
+        )
+    given = tensor.parameters.get("content_type")
+    hint = given if isinstance(given, str) else ""
+    value = _as_column(tensor)[0] if hint in _HINTS else tensor.data[0]
+    if isinstance(value, datetime.datetime):
+        value = tensor.data[0]
+    media_type, charset = mediatype.parsed(hint) if "/" in hint else ("", None)
+    if isinstance(value, str):
+        return Blob(value.encode(), media_type or "text/plain", "utf-8")
+    media_type = media_type or "application/octet-stream"
+    return Blob(bytes(value), media_type, charset or ("utf-8" if mediatype.is_text(media_type) else None))
 
 
 _WAYS: dict[tuple[str, str], Callable[[Any], Payload]] = {
@@ -184,6 +219,11 @@ _WAYS: dict[tuple[str, str], Callable[[Any], Payload]] = {
     ("args", "table"): lambda payload: Table.from_records([payload.values]),
     ("args", "json"): lambda payload: Json(payload.values),
     ("blob", "json"): _blob_to_json,
+    ("blob", "table"): _blob_to_table,
+    ("blob", "tensors"): lambda payload: _table_to_tensors(_blob_to_table(payload)),
+    ("blob", "args"): lambda payload: _json_to_args(_blob_to_json(payload)),
+    ("tensors", "blob"): _tensors_to_blob,
+    ("args", "blob"): _args_to_blob,
 }
 WAYS = frozenset(_WAYS) | {("tensors", "table")}
 """Every (from, to) that there is."""

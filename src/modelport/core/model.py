@@ -128,8 +128,9 @@ class Field:
 class Description:
     """What a loaded model says of itself, made once at load.
 
-    ``takes`` is the payload kind its code wants. ``columns`` names the columns of its table where known, ``inputs``
-    and ``outputs`` are for protocols that publish them, ``labels`` are the classes.
+    ``takes`` is the payload kind its code wants; those of ``also`` it takes as they come. ``columns`` names the
+    columns of its table where known, ``inputs`` and ``outputs`` are for protocols that publish them, ``labels`` are
+    the classes, ``details`` is what the platform's own protocol publishes beside all that.
     """
 
     takes: str
@@ -139,6 +140,8 @@ class Description:
     outputs: list[Field] = field(default_factory=list)
     labels: list[Any] | None = None
     arguments: dict[str, Any] | None = None
+    also: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -58,6 +58,15 @@ class Served(Protocol):
         """Why it is not ready, in one line."""
         ...
 
+    @property
+    def failure(self) -> str | None:
+        """Why it cannot be loaded, as clients may know it; None while nobody has found that out."""
+        ...
+
+    def memory(self) -> dict[int, int]:
+        """Resident bytes of each worker, by process id."""
+        ...
+
     def statistics(self) -> dict[str, Any]:
         """Counts and nanoseconds since start: success, fail, queue, run, rows, calls, batches, last (ms epoch)."""
         ...
@@ -81,6 +90,10 @@ class Node(Protocol):
     @property
     def ready(self) -> bool: ...
 
+    def memory(self) -> int:
+        """Resident bytes of the front."""
+        ...
+
     async def load(self, name: str) -> None: ...
 
     async def unload(self, name: str) -> None: ...
@@ -100,7 +113,12 @@ Answer = Callable[[Question], Union[Reply, Awaitable[Reply]]]
 
 class Route(NamedTuple):
     """One method and exact path. Either a worker of ``endpoint`` answers (``verb`` tells it what is asked), or
-    the front does, by ``answer``."""
+    the front does, by ``answer``.
+
+    A path that is ``nameless`` does not say which model is meant. It is mounted at the root, behind the server's URL
+    prefix, only where the protocol is native to what is served; behind the protocol's name; and behind that and the
+    name of the endpoint's model. The first two reach the only model, and where there are several, none.
+    """
 
     method: str
     path: str
@@ -108,6 +126,7 @@ class Route(NamedTuple):
     endpoint: Served | None = None
     answer: Answer | None = None
     admin: bool = False
+    nameless: bool = False
 
 
 class WireProtocol(Protocol):
@@ -132,5 +151,8 @@ class WireProtocol(Protocol):
         ...
 
     def example(self, endpoint: Served, base: str) -> str | None:
-        """A ready-to-paste shell command that asks this endpoint something, or None."""
+        """A ready-to-paste shell command that asks this endpoint something, or None.
+
+        ``base`` is the server's URL with what goes before the paths of ``routes``.
+        """
         ...

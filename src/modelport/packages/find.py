@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from modelport import platforms
 from modelport.config import Settings
@@ -18,15 +20,18 @@ from modelport.packages import manifest
 from modelport.packages.manifest import Manifest
 
 
-def find(path: str, settings: Settings) -> list[ModelSpec]:
-    """The models at ``path``, a folder or a file. Raises ``ConfigError`` listing every fault."""
+def find(path: str, settings: Settings, given: Mapping[str, Any] = MappingProxyType({})) -> list[ModelSpec]:
+    """The models at ``path``, a folder or a file; ``given`` goes before what its manifest says.
+
+    Raises ``ConfigError`` listing every fault.
+    """
     place = Path(path).resolve()
     if not place.exists():
         raise ConfigError(f"there is nothing at {path}", hint="modelport new PLATFORM DIR makes a working example")
-    given = manifest.read(place if place.is_dir() else place.parent)
-    contract = _contract(place, given)
-    specs = contract.read(str(place), given.model_dump(exclude_none=True))
-    return [_completed(spec, given, settings, place) for spec in specs]
+    stated = manifest.read(place if place.is_dir() else place.parent, given)
+    contract = _contract(place, stated)
+    specs = contract.read(str(place), stated.model_dump(exclude_none=True))
+    return [_completed(spec, stated, settings, place) for spec in specs]
 
 
 def find_all(paths: Iterable[str], settings: Settings) -> list[ModelSpec]:
@@ -48,6 +53,7 @@ def _contract(place: Path, given: Manifest) -> Contract:
             raise ConfigError(f"contract {given.contract!r} is not known", hint=f"known are {', '.join(sorted(known))}")
         return known[given.contract]
     reasons = {name: reason for name, contract in known.items() if (reason := contract.find(str(place)))}
+    reasons = reasons or {name: reason for name, contract in known.items() if (reason := contract.adopt(str(place)))}
     if not reasons:
         raise ConfigError(
             f"{place} is no model of a known platform",

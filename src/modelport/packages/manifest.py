@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import yaml
@@ -22,7 +24,9 @@ class Batching(BaseModel):
 
 
 class Manifest(BaseModel):
-    """``pool`` holds floor, ceil, cruise, queue, timeout, runTimeout; ``environment`` a venv folder or a Python."""
+    """``pool`` holds floor, ceil, cruise, queue, timeout, runTimeout; ``environment`` a venv folder or a Python;
+    ``options`` is for the contract to read.
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str | None, Field(pattern=ID)] = None
@@ -33,19 +37,27 @@ class Manifest(BaseModel):
     pool: dict[str, Any] = {}
     batching: Batching | None = None
     environment: str | None = None
+    options: dict[str, Any] = {}
 
 
-def read(folder: Path) -> Manifest:
-    """The manifest in a folder; an empty one where there is none. Raises ``ConfigError`` with every fault."""
+def read(folder: Path, given: Mapping[str, Any] = MappingProxyType({})) -> Manifest:
+    """The manifest in a folder, if there is one, with what is ``given`` beside it on top.
+
+    Raises ``ConfigError`` with every fault.
+    """
     file = folder / FILE
     try:
         text = file.read_text()
     except FileNotFoundError:
-        return Manifest()
+        text = ""
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"{file}: {fault}") from None
     try:
-        return Manifest.model_validate(yaml.safe_load(text) or {})
+        content = yaml.safe_load(text) or {}
+        if given and isinstance(content, dict):
+            options = {**(content.get("options") or {}), **given.get("options", {})}
+            content = {**content, **given, "options": options}
+        return Manifest.model_validate(content)
     except yaml.YAMLError as fault:
         raise ConfigError(f"{file} is not YAML: {fault}") from None
     except ValidationError as fault:

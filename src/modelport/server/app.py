@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.core.protocol import Question, Route, WireProtocol
+from modelport.core.protocol import Question, Route, Served, WireProtocol
 from modelport.dataplane import Dataplane, Endpoint, configured, hashed
 from modelport.errors import (
     Cancelled,
@@ -42,6 +42,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_LOCAL_BODY = 1 << 20
 """Bytes that a request which the front answers itself may bring."""
+MAX_CHOICES = 10
+"""How many models are named when none was."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _log = logging.getLogger("modelport.server")
@@ -60,12 +62,17 @@ class ConnectionLimits:
 
 
 class Bound(NamedTuple):
-    """A route with what the front must know to serve it; ``wanted`` headers are passed on, or all with None."""
+    """A route with what the front must know to serve it; ``wanted`` headers are passed on, or all with None.
+
+    ``mount`` is what goes before the route's own path, ``is_main`` says that this is the place to show people.
+    """
 
     route: Route
     protocol: WireProtocol
     owner: str
     wanted: frozenset[bytes] | None
+    mount: str
+    is_main: bool
 
 
 class Request(NamedTuple):
@@ -94,11 +101,14 @@ class App:
         self._plane = plane
         self._protocols = list(protocols)
         self._native = next((p for p in self._protocols if p.name == native), self._protocols[0])
+        self._native_name = native
         self._settings = settings
+        self._prefix = "/".join(["", *filter(None, settings.url_prefix.split("/"))])
         self._admin_key = configured(settings.admin_key) if settings.admin_key else None
         self._ids = itertools.count(1)
         self._boot = os.urandom(5).hex()
         self._table: dict[str, dict[str, Bound]] = {}
+        self._choices: dict[str, list[str]] = {}
         self._mount()
 
     # --- the route table ---------------------------------------------------------------------------------
@@ -107,11 +117,15 @@ class App:
         """Every protocol at its own paths and under its prefix. Raises ``ConfigError`` for a path with two owners."""
         clashes: dict[str, list[str]] = {}
         for route in health_routes(self._plane):
-            self._add(route, self._native, "server", "", clashes)
+            self._add(Bound(route, self._native, "server", _wanted(route, self._native), "", True), clashes)
         for protocol in self._protocols:
+            only = self._only(protocol)
             for route in protocol.routes(self._plane, self._plane.endpoints):
-                for prefix in ("", f"/{protocol.name}"):
-                    self._add(route, protocol, protocol.name, prefix, clashes)
+                wanted = _wanted(route, protocol)
+                is_main = self._is_shown(protocol, route)
+                for mount in self._mounts(protocol, route, only):
+                    self._add(Bound(route, protocol, protocol.name, wanted, mount, is_main), clashes)
+                    is_main = False
         if clashes:
             faults = [
                 f"{owners} at {paths[0]}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
@@ -119,22 +133,46 @@ class App:
             ]
             raise ConfigError("two models would answer at the same path", faults=faults)
 
-    def _add(
-        self, route: Route, protocol: WireProtocol, owner: str, prefix: str, clashes: dict[str, list[str]]
-    ) -> None:
-        methods = self._table.setdefault(prefix + route.path, {})
-        other = methods.get(route.method)
-        if other is None:
-            sees_all = route.endpoint is not None and route.endpoint.spec.all_headers
-            wanted = frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
-            methods[route.method] = Bound(route, protocol, owner, None if sees_all else wanted)
-        elif not prefix:
-            owners = f"{_told(other.route, other.owner)} and {_told(route, owner)}"
-            clashes.setdefault(owners, []).append(f"{route.method} {route.path}")
+    def _only(self, protocol: WireProtocol) -> Served | None:
+        """The model that is meant where a path names none: the only one of the protocol's own platform, or of all."""
+        endpoints = self._plane.endpoints
+        own = [endpoint for endpoint in endpoints if endpoint.spec.contract == protocol.name] or endpoints
+        return own[0] if len(own) == 1 else None
+
+    def _mounts(self, protocol: WireProtocol, route: Route, only: Served | None) -> list[str]:
+        """What may go before the route's path, the most natural first."""
+        behind = f"/{protocol.name}"
+        if not route.nameless:
+            return ["", behind]
+        roots = [self._prefix, behind] if protocol.name == self._native_name else [behind]
+        if route.endpoint is None:
+            return roots
+        named = f"{behind}/{route.endpoint.spec.name}"
+        if route.endpoint is only:
+            return [*roots, named]
+        for root in roots:
+            self._choices.setdefault(root + route.path, []).append(named + route.path)
+        return [named]
+
+    def _is_shown(self, protocol: WireProtocol, route: Route) -> bool:
+        """Paths without names are many: they are shown where they are those of the model's own platform."""
+        contract = route.endpoint.spec.contract if route.endpoint is not None else self._native_name
+        return not route.nameless or protocol.name == contract
+
+    def _add(self, bound: Bound, clashes: dict[str, list[str]]) -> None:
+        route, path = bound.route, bound.mount + bound.route.path
+        if not path:  # the root has no path without its slash
+            return
+        methods = self._table.setdefault(path, {})
+        other = methods.setdefault(route.method, bound)
+        if other is bound or (route.nameless and other.protocol is bound.protocol):
+            return
+        if not bound.mount or bound.mount == self._prefix:
+            owners = f"{_told(other.route, other.owner)} and {_told(route, bound.owner)}"
+            clashes.setdefault(owners, []).append(f"{route.method} {path}")
 
     def routes(self) -> list[tuple[str, str, str, str]]:
-        """(method, path, protocol, model) of every route, mount prefixes left out."""
-        prefixes = tuple(f"/{protocol.name}/" for protocol in self._protocols)
+        """(method, path, protocol, model) of every route, at its main place."""
         return [
             (
                 method,
@@ -143,9 +181,19 @@ class App:
                 bound.route.endpoint.spec.name if bound.route.endpoint else "",
             )
             for path, methods in self._table.items()
-            if not path.startswith(prefixes)
             for method, bound in methods.items()
+            if bound.is_main
         ]
+
+    def mount(self, protocol: WireProtocol, endpoint: Served) -> str:
+        """What goes before the paths of a protocol's routes to a model, where they are shortest."""
+        mounts = (
+            bound.mount
+            for methods in self._table.values()
+            for bound in methods.values()
+            if bound.protocol is protocol and bound.route.endpoint is endpoint
+        )
+        return min(mounts, key=len, default="")
 
     # --- the hot path ------------------------------------------------------------------------------------
 
@@ -168,10 +216,10 @@ class App:
             self._note(bound, request, 499, begin, "cancelled")
             return
         except ModelportError as error:
-            reply = self._owner_of(path, bound).error(error, request.id)
+            reply = self._owner_of(path, methods).error(error, request.id)
         except Exception:
             _log.exception("request %s failed inside the server", request.id, extra={"request": request.id})
-            reply = self._owner_of(path, bound).error(ModelportError("internal error"), request.id)
+            reply = self._owner_of(path, methods).error(ModelportError("internal error"), request.id)
         self._note(bound, request, reply.status, begin, reply.code)
         await self._reply(reply, request, send)
 
@@ -179,10 +227,11 @@ class App:
         route, announced = bound.route, request.headers.get(b"content-length")
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}
         query = request.scope["query_string"].decode("latin-1")
-        if route.endpoint is None:
+        if route.answer is not None:
             self._check_admin(route, request)
             body = await read_body(request.receive, announced, MAX_LOCAL_BODY)
-            return await self._answer(route, Question(request.path, query, headers, bytes(body)))
+            answer = route.answer(Question(request.path, query, headers, bytes(body)))
+            return await answer if inspect.isawaitable(answer) else answer
         endpoint: Endpoint = route.endpoint  # type: ignore[assignment]
         endpoint.admit(credential(request.headers.get(b"authorization")))
         if endpoint.pool is not None and announced is not None and int(announced) > SPOOL_THRESHOLD:
@@ -204,12 +253,6 @@ class App:
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given.decode()
         return f"{self._boot}-{next(self._ids):x}"
-
-    async def _answer(self, route: Route, question: Question) -> Reply:
-        """What the front answers by itself."""
-        assert route.answer is not None
-        answer = route.answer(question)
-        return await answer if inspect.isawaitable(answer) else answer
 
     async def _reply(self, reply: Reply, request: Request, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
@@ -269,6 +312,11 @@ class App:
         if methods is not None:
             allowed = sorted(methods)
             return MethodNotAllowed(f"{method} is not allowed here; {', '.join(allowed)} is", allowed)
+        if path in self._choices:
+            choices = self._choices[path]
+            more = [f"and {len(choices) - MAX_CHOICES} more"] if len(choices) > MAX_CHOICES else []
+            hint = ", ".join([*choices[:MAX_CHOICES], *more])
+            return NotFound("several models are served here: name the one that is meant", hint=hint)
         owner = self._root_owner(path)
         return owner.missing(path, self._plane) if owner is not None else NotFound(f"there is nothing at {path[:200]}")
 
@@ -279,9 +327,11 @@ class App:
                 return protocol
         return None
 
-    def _owner_of(self, path: str, bound: Bound | None) -> WireProtocol:
-        """Who words the error: the route's protocol, else the one whose paths these are, else the native one."""
-        return bound.protocol if bound is not None else self._root_owner(path) or self._native
+    def _owner_of(self, path: str, methods: dict[str, Bound] | None) -> WireProtocol:
+        """Who words the error: the protocol that answers there, else whose paths these are, else the native one."""
+        for bound in (methods or {}).values():
+            return bound.protocol
+        return self._root_owner(path) or self._native
 
     def _check_admin(self, route: Route, request: Request) -> None:
         if not route.admin:
@@ -301,7 +351,8 @@ class App:
     def _note(self, bound: Bound | None, request: Request, status: int, begin: float, code: str | None) -> None:
         scope = request.scope
         protocol = bound.owner if bound is not None else ""
-        model = bound.route.endpoint.spec.name if bound is not None and bound.route.endpoint is not None else ""
+        endpoint = bound.route.endpoint if bound is not None and bound.route.answer is None else None
+        model = endpoint.spec.name if endpoint is not None else ""
         self._plane.metrics.requests[model, protocol, status] += 1
         if self._settings.access_log:
             seconds = time.perf_counter() - begin
@@ -325,6 +376,13 @@ class App:
 
 _ALWAYS = ("authorization", "content-length", "content-encoding", "x-request-id")
 _ALWAYS_BYTES = frozenset(name.encode() for name in _ALWAYS)
+
+
+def _wanted(route: Route, protocol: WireProtocol) -> frozenset[bytes] | None:
+    """The headers that a route's codec reads; None for all of them."""
+    if route.endpoint is not None and route.endpoint.spec.all_headers:
+        return None
+    return frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
 
 
 def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes] | None) -> dict[bytes, bytes]:

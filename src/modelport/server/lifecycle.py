@@ -23,7 +23,7 @@ from modelport.config import Settings
 from modelport.core.model import ModelSpec
 from modelport.core.protocol import WireProtocol
 from modelport.dataplane import Dataplane
-from modelport.errors import ConfigError, SetupError
+from modelport.errors import ConfigError, LoadError, SetupError
 from modelport.monitoring.metrics import Metrics
 from modelport.pool.process import KEPT_MEMORY
 from modelport.server.app import App, ConnectionLimits
@@ -58,10 +58,13 @@ class Server:
         self._announce = announce
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None
-        self.failed = False
+        self._load_error: LoadError | None = None
 
     def run(self) -> int:
-        """Serves until told to stop; the exit code. Raises ``SetupError`` before anything is started."""
+        """Serves until told to stop; the exit code.
+
+        Raises ``SetupError`` before anything is started, and ``LoadError`` where a load that fails is to end it.
+        """
         check_exposure(self._specs, self.settings)
         self._socket = bind(self.settings.host, self.settings.port)
         self._descriptors = raise_descriptor_limit()
@@ -118,6 +121,8 @@ class Server:
         announcing.cancel()
         await self.plane.stop(0.0)
         _log.info("stopped")
+        if self._load_error is not None:
+            raise self._load_error
         return 1 if self._stops > 1 else 0
 
     def _limits(self) -> ConnectionLimits:
@@ -129,6 +134,12 @@ class Server:
         for endpoint in self.plane.endpoints:
             assert endpoint.pool is not None
             await endpoint.pool.settled()
+            error = endpoint.pool.error
+            if error is not None and self.settings.exit_on_load_error:
+                what = f"{endpoint.spec.name} does not load: {error.message}"
+                self._load_error = LoadError(what, error.hint)  # the log has shown the traceback
+                self._server.should_exit = True
+                return
         self._announce(self)
 
     def _told_to_stop(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -13,7 +13,7 @@ from modelport.core.contract import Model
 from modelport.core.conversion import convert
 from modelport.core.frames import Frame
 from modelport.core.model import ModelSpec
-from modelport.core.payload import Payload
+from modelport.core.payload import Payload, kind_of
 from modelport.core.protocol import Codec
 from modelport.core.telling import told
 from modelport.errors import InvalidInput, InvalidOutput, ModelportError, ModelRaised
@@ -85,7 +85,8 @@ class Loop:
                 body = compression.decompress(body, encoding, self._spec.limits.body)
             description = self._model.description
             payload, memory = codec.decode(call, body, self._spec, description)
-            payload = convert(payload, description.takes, description.columns)
+            if kind_of(payload) not in description.also:
+                payload = convert(payload, description.takes, description.columns)
             return Asked(call, codec, payload, memory, time.perf_counter_ns() - begin)
         except ModelportError as error:
             return codec.error(error, call.id)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Running, function, predictor, regression, serving, write_service
+from tests.platforms.drum.folders import write_folder
 from tests.platforms.oip import models
 
 REPORT = """
@@ -42,6 +43,17 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         },
     )
     with serving(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """DRUM code folders "total" (of a row) and "echo" (unstructured: says what it got)."""
+    place = tmp_path_factory.mktemp("folders")
+    score = "data.sum(axis=1).to_frame('Predictions')"
+    total = write_folder(place / "total", f"def score(data, model, **kwargs):\n    return {score}\n")
+    echo = write_folder(place / "echo", "def score_unstructured(model, data, **kwargs):\n    return data\n")
+    with serving(total, echo) as server:
         yield server
 
 

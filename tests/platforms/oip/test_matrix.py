@@ -15,6 +15,7 @@ def tensor(name: str, data: list[Any], datatype: str = "FP64", shape: list[int] 
 
 
 ROW = {"a": 3.0, "b": 3.0, "c": 3.0, "d": 3.0}
+CSV = b"a,b,c,d\n3,3,3,3\n"
 COLUMNS = {"inputs": [tensor(name, [value]) for name, value in ROW.items()]}
 
 # (what is served, protocol): server, path, request, and what must be in the answer
@@ -37,9 +38,34 @@ CONVERTS: dict[tuple[str, str], tuple[str, str, Any, Any]] = {
         {"inputs": [tensor("x", [1.5]), tensor("y", ["é"], "BYTES")]},
         {"outputs": [tensor("x", [1.5]), tensor("y", ["é"], "BYTES")]},
     ),
+    ("dataiku prediction", "drum"): ("tables", "/drum/sum/predict/", CSV, {"predictions": [12.0]}),
+    ("dataiku function", "drum"): (
+        "tables", "/drum/fn/predictUnstructured/", {"x": 1.5, "y": "é"}, {"x": 1.5, "y": "é"},
+    ),
+    ("drum structured", "dataiku"): (
+        "folders",
+        "/public/api/v1/total/total/predict",
+        {"features": ROW},
+        {"result": {"prediction": 12.0, "ignored": False}},
+    ),
+    ("drum structured", "oip"): (
+        "folders", "/v2/models/total/infer", COLUMNS, {"outputs": [tensor("predict", [12.0], shape=[1, 1])]},
+    ),
+    ("drum structured", "drum"): ("folders", "/drum/total/predict/", CSV, {"predictions": [12.0]}),
+    ("drum unstructured", "dataiku"): (
+        "folders", "/public/api/v1/echo/echo/run", {"x": [1.5, "é"]}, {"response": '{"x":[1.5,"é"]}'},
+    ),
+    ("drum unstructured", "oip"): (
+        "folders",
+        "/v2/models/echo/infer",
+        {"inputs": [tensor("text", ["é"], "BYTES")]},
+        {"outputs": [{**tensor("response", ["é"], "BYTES"), "parameters": {"content_type": "text/plain"}}]},
+    ),
+    ("drum unstructured", "drum"): ("folders", "/drum/echo/predictUnstructured/", {"x": 1.5}, {"x": 1.5}),
     ("tensors", "dataiku"): (
         "tensors", "/public/api/v1/sk/sk/predict", {"features": ROW}, {"result": {"prediction": 1, "ignored": False}},
     ),
+    ("tensors", "drum"): ("tensors", "/drum/sk/predict/", CSV, {"predictions": [1]}),
     ("tensors", "oip"): (
         "tensors", "/v2/models/sk/infer", COLUMNS, {"outputs": [tensor("predict", [1], "INT64", [1, 1])]},
     ),

@@ -9,9 +9,10 @@ import os
 import sys
 from typing import Any
 
-from modelport.contracts.dataiku import detect, frame, outputs
+from modelport.contracts.dataiku import detect, outputs
 from modelport.core.call import Call, Outcome, Reply
 from modelport.core.contract import Model
+from modelport.core.dataframe import Frames
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Args, Json, Payload, Table, column_to_tensor
 from modelport.errors import InvalidInput, InvalidOutput, LoadError, ModelRejected, Unconvertible
@@ -24,6 +25,9 @@ class DataikuContract:
 
     def find(self, path: str) -> str | None:
         return detect.find(path)
+
+    def adopt(self, path: str) -> str | None:
+        return None
 
     def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:
         from modelport.contracts.dataiku import manifest as service
@@ -133,7 +137,7 @@ class Predictor(Endpoint):
         folder = spec.options.get("folder")
         self._is_regression = is_regression
         self._predict = found(os.path.join(spec.root, folder) if folder else None).predict
-        self._frames = frame.Frames()
+        self._frames = Frames()
         self.description = self._describe()
 
     def _class(self, bases: Any) -> Any:

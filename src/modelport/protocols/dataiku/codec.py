@@ -9,7 +9,7 @@ from modelport.core import jsontext
 from modelport.core.call import Call, Outcome, Reply
 from modelport.core.conversion import convert
 from modelport.core.model import Description, ModelSpec
-from modelport.core.payload import Args, Json, Payload, Table, values
+from modelport.core.payload import Args, Blob, Json, Payload, Table, values
 from modelport.errors import InvalidBody, InvalidInput, InvalidOutput, ModelportError, NotFound
 from modelport.protocols.dataiku import errors
 
@@ -111,10 +111,31 @@ codec = DataikuCodec()
 def _value(outcome: Outcome) -> Any:
     if isinstance(outcome.payload, Json):
         return outcome.payload.value
+    if isinstance(outcome.payload, Blob):
+        return _content(outcome.payload)
     if outcome.payload is not None:
         answer = convert(outcome.payload, "json")
         return answer.value if isinstance(answer, Json) else None
     return None if outcome.predictions is None else values(outcome.predictions)
+
+
+def _content(blob: Blob) -> Any:
+    """The value of JSON, or the text. Bytes are refused: as base64 they could not be told from a text."""
+    data = bytes(blob.data)
+    if "json" in blob.media_type:
+        try:
+            return jsontext.loads(data)
+        except ValueError as fault:
+            raise InvalidOutput(f"the model called its answer {blob.media_type}, and it is no JSON: {fault}") from None
+    if blob.charset is None:
+        raise InvalidOutput(
+            f"the model answered {len(data)} bytes of {blob.media_type}, which have no JSON form",
+            hint="ask it by a protocol that carries bytes",
+        )
+    try:
+        return data.decode(blob.charset)
+    except (LookupError, ValueError):
+        raise InvalidOutput(f"the model called its answer text in {blob.charset[:40]}, and it is not") from None
 
 
 def _results(outcome: Outcome) -> list[dict[str, Any]]:
@@ -142,6 +163,8 @@ def _rows(outcome: Outcome) -> list[Any]:
     """What another kind of model answered, a value a row: the one column's, or an object of all columns'."""
     if outcome.payload is None:
         return []
+    if isinstance(outcome.payload, Blob):
+        return [_content(outcome.payload)]
     table = convert(outcome.payload, "table")
     assert isinstance(table, Table)
     return values(table.columns[0]) if len(table.names) == 1 else list(table.to_records())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
 from array import array
@@ -14,6 +15,7 @@ from modelport.core.conversion import convert
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import (
     SIZES,
+    Blob,
     Json,
     Payload,
     Tensor,
@@ -331,6 +333,8 @@ def _tensors(outcome: Outcome) -> list[Tensor]:
         return tensors
     if isinstance(payload, Json):
         return _json_tensors(payload.value)
+    if isinstance(payload, Blob):
+        return [_blob_tensor(payload)]
     tensors_ = convert(payload, "tensors")
     assert isinstance(tensors_, Tensors)
     return tensors_.items
@@ -351,6 +355,15 @@ def _json_tensors(value: Any) -> list[Tensor]:
     except TypeError as fault:
         raise InvalidOutput(f"the answer has no JSON form: {fault}") from None
     return [Tensor("response", "BYTES", (1,), [text], {"content_type": "application/json"})]
+
+
+def _blob_tensor(blob: Blob) -> Tensor:
+    """One element ``response``, text where it is text; ``content_type`` names its media type."""
+    data: Any = bytes(blob.data)
+    if blob.charset is not None:
+        with contextlib.suppress(LookupError, ValueError):  # not the text that it was said to be
+            data = data.decode(blob.charset)
+    return Tensor("response", "BYTES", (1,), [data], {"content_type": blob.media_type})
 
 
 def _plain_tensor(name: str, value: Any) -> Tensor | None:

@@ -23,6 +23,9 @@ class TensorContract:
     def find(self, path: str) -> str | None:
         return None  # only where the manifest names it
 
+    def adopt(self, path: str) -> str | None:
+        return None
+
     def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:
         if ":" not in manifest.get("component", ""):
             raise ConfigError(f"{path}: component must be file.py:Class")

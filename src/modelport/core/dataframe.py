@@ -1,4 +1,4 @@
-"""The DataFrame that a predictor gets."""
+"""Tables as pandas DataFrames, made in the model's environment."""
 
 from __future__ import annotations
 

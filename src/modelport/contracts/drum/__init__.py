@@ -1,0 +1,1 @@
+"""Code folders of DataRobot DRUM, and plain model files."""

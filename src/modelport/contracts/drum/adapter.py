@@ -1,0 +1,220 @@
+"""Runs DRUM code folders and plain model files: read, transform, score, post-process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import parse_qsl
+
+from modelport.contracts.drum import detect, predictors
+from modelport.contracts.drum.hooks import Hooks, deliver
+from modelport.contracts.drum.outputs import CLASSES, NUMERIC, Target, framed
+from modelport.core import mediatype, tabular
+from modelport.core.call import Call, Outcome
+from modelport.core.contract import Model
+from modelport.core.dataframe import Frames
+from modelport.core.model import Description, Field, ModelSpec
+from modelport.core.payload import Blob, Payload, Table
+from modelport.errors import InvalidInput, InvalidOutput, LoadError
+
+
+class DrumContract:
+    """Code folders with a ``custom.py``, a model file, or both; or a model file alone."""
+
+    name = "drum"
+
+    def find(self, path: str) -> str | None:
+        return detect.find(path)
+
+    def adopt(self, path: str) -> str | None:
+        return detect.adopt(path)
+
+    def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:
+        from modelport.contracts.drum import manifest as folder
+
+        return folder.read(path, manifest)
+
+    def shims(self) -> list[str]:
+        return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
+
+    def load(self, spec: ModelSpec) -> Model:
+        deliver(spec.options["parameters"])
+        hooks = Hooks(spec.root, spec.options["code"])
+        if hooks.init is not None:
+            hooks.init(code_dir=spec.root)
+        return Unstructured(spec, hooks) if spec.options["target"] == "unstructured" else Structured(spec, hooks)
+
+
+contract = DrumContract()
+
+
+def loaded(spec: ModelSpec, hooks: Hooks) -> Any:
+    """What ``load_model`` returns."""
+    assert hooks.load_model is not None
+    model = hooks.load_model(spec.root)
+    if model is None:
+        raise LoadError("load_model returned None", hint="it must return the model")
+    return model
+
+
+class Structured:
+    """A model that takes rows."""
+
+    def __init__(self, spec: ModelSpec, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._sparse_columns = spec.options["sparse_columns"]
+        self._limit = spec.limits.body
+        self._predictor: predictors.Predictor | None = None
+        self._model = self._load(spec)
+        self._target = self._find_target(spec)
+        self._labels = self._label_arguments()
+        self._frames = Frames()
+        self.description = self._describe()
+
+    def _load(self, spec: ModelSpec) -> Any:
+        """The model that the hooks get; without a ``score`` hook, also what predicts with it."""
+        hooks, options = self._hooks, spec.options
+        if hooks.load_model is not None:
+            model = loaded(spec, hooks)
+            if hooks.score is None and options["target"] != "transform":
+                self._predictor = predictors.wrap(model)
+            return model
+        is_needed = hooks.score is None and options["target"] != "transform"
+        if is_needed or options["artifact"] or detect.artifacts(spec.root):
+            self._predictor = predictors.load(predictors.choose(spec.root, options["artifact"]))
+            return self._predictor.model
+        return None
+
+    def _find_target(self, spec: ModelSpec) -> Target:
+        options, predictor = spec.options, self._predictor
+        kind, labels = options["target"], options["labels"]
+        classes = predictor.classes if predictor is not None else None
+        if kind is None:
+            is_classifier = predictor is not None and self._hooks.score is None and predictor.is_classifier
+            kind = ("binary" if len(classes or []) == 2 else "multiclass") if is_classifier else "regression"
+        if kind in CLASSES and labels is None:
+            labels = classes
+            if labels is None:
+                raise LoadError(
+                    f"the class labels of this {kind} model are not known",
+                    hint="positiveClassLabel and negativeClassLabel, or classLabels, in model-metadata.yaml",
+                )
+        if kind == "binary" and len(labels or []) != 2:
+            raise LoadError(f"a binary target has two class labels, and the model has {len(labels or [])}")
+        return Target(kind, labels, options["target_name"], options["threshold"], options["positive_first"], classes)
+
+    def _label_arguments(self) -> dict[str, Any]:
+        """What a ``score`` hook is told of the classes."""
+        target = self._target
+        if target.kind == "binary":
+            return {"positive_class_label": target.labels[1], "negative_class_label": target.labels[0]}
+        return {"class_labels": target.labels} if target.kind == "multiclass" else {}
+
+    def _describe(self) -> Description:
+        target = self._target
+        columns = (self._predictor.columns if self._predictor is not None else None) or []
+        is_number = target.kind in ("regression", "anomaly")
+        outputs = [Field("predict", "FP64" if is_number else "BYTES", [-1, 1])]
+        if target.kind in CLASSES:
+            outputs.append(Field("predict_proba", "FP64", [-1, len(target.labels)]))
+        return Description(
+            "table",
+            "drum",
+            columns,
+            [Field(name, "FP64", [-1, 1]) for name in columns],
+            outputs if target.kind != "transform" else [],
+            target.labels or None,
+            also=["blob"],
+            details={"targetType": target.kind, "targetName": target.name},
+        )
+
+    def call(self, payload: Payload, call: Call) -> Outcome:
+        hooks, model = self._hooks, self._model
+        data = self._read(payload)
+        rows = len(data) if hasattr(data, "columns") else None
+        hook = "the model"
+        if hooks.transform is not None:
+            data = hooks.transform(data, model)
+            if self._target.kind == "transform":
+                return self._transformed(data, rows)
+        if hooks.score is not None:
+            data, hook = hooks.score(data, model, **self._labels), "score"
+        elif self._predictor is not None:
+            if rows == 0:
+                return Outcome(predictions=[], probabilities=None)
+            answer = self._predictor.predict(data, self._target.kind in CLASSES)
+            if hooks.post_process is None and self._target.kind in NUMERIC:
+                return self._target.read_numbers(answer, rows)
+            data = framed(answer, self._target)
+        if hooks.post_process is not None:
+            data, hook = hooks.post_process(data, model), "post_process"
+        return self._target.read(data, rows, hook)
+
+    def _read(self, payload: Payload) -> Any:
+        """The data as ``transform`` or ``score`` get it."""
+        if isinstance(payload, Blob):
+            if self._hooks.read_input_data is not None:
+                data = self._hooks.read_input_data(bytes(payload.data))
+                if data is None:
+                    raise InvalidOutput("read_input_data returned None; the data was expected")
+                return data
+            return tabular.read_frame(payload, self._sparse_columns, self._limit)
+        assert isinstance(payload, Table)
+        return tabular.frame_of(payload, self._frames)
+
+    def _transformed(self, data: Any, rows: int | None) -> Outcome:
+        if not hasattr(data, "columns") or not hasattr(data, "to_numpy"):
+            raise InvalidOutput(f"transform returned {type(data).__name__}; a pandas DataFrame was expected")
+        if rows is not None and len(data) != rows:
+            raise InvalidOutput(f"transform returned {len(data)} rows for {rows}")
+        return Outcome(payload=tabular.table_of(data))
+
+
+class Unstructured:
+    """A model that takes text or bytes, and answers with either."""
+
+    def __init__(self, spec: ModelSpec, hooks: Hooks) -> None:
+        if hooks.score_unstructured is None:
+            raise LoadError("an unstructured model needs score_unstructured in custom.py")
+        self._score = hooks.score_unstructured
+        self._model: Any = None
+        if hooks.load_model is not None:
+            self._model = loaded(spec, hooks)
+        elif spec.options["artifact"] or detect.artifacts(spec.root):
+            self._model = predictors.load(predictors.choose(spec.root, spec.options["artifact"])).model
+        self.description = Description(
+            "blob", "drum", outputs=[Field("response", "BYTES", [1])], details={"targetType": "unstructured"}
+        )
+
+    def call(self, payload: Payload, call: Call) -> Outcome:
+        assert isinstance(payload, Blob)
+        mimetype = payload.media_type or "text/plain"
+        charset = payload.charset or "utf8"
+        data: Any = bytes(payload.data)
+        if mediatype.is_text(mimetype):
+            try:
+                data = data.decode(charset)
+            except (LookupError, UnicodeDecodeError) as fault:
+                raise InvalidInput(f"the body is not {charset[:40]} text: {fault}") from None
+        query = dict(parse_qsl(call.query, keep_blank_values=True))
+        answer = self._score(self._model, data, mimetype=mimetype, charset=charset, query=query)
+        return Outcome(payload=blob_of(answer))
+
+
+def blob_of(answer: Any) -> Blob:
+    """What ``score_unstructured`` returned: text or bytes, perhaps with a mimetype and a charset."""
+    told: Any = {}
+    if isinstance(answer, tuple):
+        if len(answer) != 2 or not isinstance(answer[1], dict):
+            raise InvalidOutput("score_unstructured returned a tuple that is not (data, dict)")
+        answer, told = answer
+    mimetype, charset = told.get("mimetype"), told.get("charset")
+    if isinstance(answer, str):
+        charset = charset or "utf8"
+        try:
+            return Blob(answer.encode(charset), mimetype or "text/plain", charset)
+        except (LookupError, UnicodeEncodeError) as fault:
+            raise InvalidOutput(f"the answer has no form in charset {str(charset)[:40]}: {fault}") from None
+    if isinstance(answer, (bytes, bytearray, memoryview)):
+        return Blob(bytes(answer), mimetype or "application/octet-stream", charset)
+    raise InvalidOutput(f"score_unstructured returned {type(answer).__name__}; text or bytes were expected")

@@ -1,0 +1,57 @@
+"""What scikit-learn calls an estimator, whoever wrote it: ``predict``, perhaps ``predict_proba`` and ``classes_``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelport.contracts.drum.predictors.features import Features
+from modelport.contracts.drum.predictors.labels import labels
+from modelport.errors import InvalidInput, InvalidOutput
+
+
+class Estimator:
+    """Gets a DataFrame if it was fitted on one, else an array; a pipeline that begins with text, its one column."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._features = Features(getattr(model, "feature_names_in_", None), getattr(model, "n_features_in_", None))
+        self._takes_text = _takes_text(model)
+        self.classes = labels(getattr(model, "classes_", None))
+        self.columns = self._features.names
+        self.is_classifier: bool | None = self.classes is not None
+        if not self.is_classifier and hasattr(model, "predict_proba"):
+            self.is_classifier = None
+
+    def predict(self, frame: Any, is_classification: bool) -> Any:
+        if not is_classification:
+            return self.model.predict(self._data(frame))
+        predict = getattr(self.model, "predict_proba", None)
+        if predict is None:
+            kind = type(self.model).__name__
+            raise InvalidOutput(
+                f"this {kind} has no probabilities: it has no predict_proba, or was fitted without",
+                hint=f"fit it so that it has (CalibratedClassifierCV gives them to any {kind}), or add a score hook",
+            )
+        return predict(self._data(frame))
+
+    def _data(self, frame: Any) -> Any:
+        features = self._features
+        if self._takes_text:
+            if len(frame.columns) != 1:
+                raise InvalidInput(f"the model takes one column, of text, and {len(frame.columns)} came")
+            return frame.iloc[:, 0].fillna("")
+        is_plain = features.names is None and features.count is not None
+        return features.matrix(frame) if is_plain else features.frame(frame)
+
+
+wrap = Estimator
+
+
+def _takes_text(model: Any) -> bool:
+    """Whether the first thing in it makes features of texts: that takes a list of them, no table."""
+    while True:
+        steps = getattr(model, "steps", None)
+        inner = steps[0][1] if isinstance(steps, list) and steps else getattr(model, "best_estimator_", None)
+        if inner is None:
+            return type(model).__module__ == "sklearn.feature_extraction.text"
+        model = inner

@@ -1,0 +1,1 @@
+"""The model server's API of DataRobot DRUM."""
