@@ -66,6 +66,10 @@ class Structured:
         self._limit = spec.limits.body
         self._predictor: predictors.Predictor | None = None
         self._model = self._load(spec)
+        # as tables, requests can be put together
+        self._takes_bodies = (
+            spec.max_batch == 1 or hooks.read_input_data is not None or self._sparse_columns is not None
+        )
         self._target = self._find_target(spec)
         self._labels = self._label_arguments()
         self._frames = Frames()
@@ -124,7 +128,7 @@ class Structured:
             [Field(name, "FP64", [-1, 1]) for name in columns],
             outputs if target.kind != "transform" else [],
             target.labels or None,
-            also=["blob"],
+            also=["blob"] if self._takes_bodies else [],
             details={"targetType": target.kind, "targetName": target.name},
         )
 
