@@ -76,7 +76,7 @@ class Metadata(BaseModel):
     runtimeParameterDefinitions: list[Parameter] = []
 
 
-class Options(BaseModel):
+class Options(Inference):
     """What may be set beside the model: ``options`` of ``modelport.yaml``, and the options of ``modelport drum``.
 
     ``binaryOrder`` is the order of the two columns of a model that answers with both and does not name its classes.
@@ -84,12 +84,6 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     targetType: str | None = None
-    targetName: Label | None = None
-    positiveClassLabel: Label | None = None
-    negativeClassLabel: Label | None = None
-    classLabels: list[Label] | None = None
-    classLabelsFile: str | None = None
-    predictionThreshold: Annotated[float | None, Field(ge=0, le=1)] = None
     binaryOrder: Literal["negative-first", "positive-first"] = "negative-first"
     sparseColumnFile: str | None = None
     artifact: str | None = None
@@ -213,7 +207,7 @@ class _Labels:
         threshold = options.predictionThreshold
         self.threshold = next((v for v in (threshold, metadata.predictionThreshold) if v is not None), 0.5)
 
-    def _from(self, root: Path, source: Options | Inference, faults: list[str]) -> list[str] | None:
+    def _from(self, root: Path, source: Inference, faults: list[str]) -> list[str] | None:
         pair = [source.negativeClassLabel, source.positiveClassLabel]
         if self.is_binary:
             if None in pair:
