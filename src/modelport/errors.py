@@ -122,14 +122,15 @@ class ModelRaised(ModelError):
 
 
 class ModelRejected(ModelError):
-    """The model's code chose the HTTP status of its answer."""
+    """The model's code chose the HTTP status of its answer; ``reason`` is its platform's word for the kind of fault."""
 
     code = "model_rejected"
 
-    def __init__(self, raised: str, message: str, status: int) -> None:
+    def __init__(self, raised: str, message: str, status: int, reason: str | None = None) -> None:
         super().__init__(message)
         self.raised = raised
         self.status = status
+        self.reason = reason
 
     @property
     def type_name(self) -> str:

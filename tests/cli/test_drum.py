@@ -22,10 +22,11 @@ import pytest
 
 from modelport.cli import drum
 from modelport.cli.drum.options import Target
+from modelport.contracts.drum.detect import HOOKS
 from modelport.contracts.drum.manifest import TARGETS
 from tests.cli.conftest import modelport
 from tests.cli.test_main import HEAVY
-from tests.harness import Running, until
+from tests.harness import Running, serving, until
 
 BINARY = (
     "return pd.DataFrame({kwargs['positive_class_label']: data['a'], kwargs['negative_class_label']: 1 - data['a']})"
@@ -112,6 +113,15 @@ def test_it_answers_at_the_platforms_own_routes(made: Path) -> None:
     predictions = answer.json()["predictions"]
     assert len(predictions) == 12
     assert set(predictions[0]) == {"malignant", "benign"}
+
+
+def test_every_hook_of_it_can_be_uncommented(made: Path) -> None:
+    source = re.sub(r"^# (?=import |def |    )", "", (made / "custom.py").read_text(), flags=re.MULTILINE)
+    hooks: dict[str, Any] = {}
+    exec(source, hooks)
+    assert hooks.keys() >= set(HOOKS) - {"score_unstructured"}
+    assert hooks["read_input_data"](b"a;b\n1;2\n").to_dict("list") == {"a": [1], "b": [2]}
+    assert hooks["load_model"](str(made)).classes_.tolist() == ["benign", "malignant"]
 
 
 @pytest.mark.parametrize("arguments", [["new", "drum"], ["drum", "new", "model", "--code-dir"]])
@@ -265,6 +275,18 @@ def test_the_platforms_prefix_and_workers(tmp_path: Path) -> None:
         assert answer.json() == {"predictions": [1.25, 2.5, 3.75, 5.0]}
 
 
+def test_several_models_at_a_path_are_each_named_once(tmp_path: Path) -> None:
+    folders = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        folders.append(code(tmp_path / name).rename(tmp_path / name / name))
+    with serving(*folders) as running:
+        answer = running.get("/info/")
+    assert answer.status == 404
+    told = answer.json()["message"]
+    assert [told.count(f"/drum/{name}/info/") for name in ("one", "two")] == [1, 1], told
+
+
 def test_a_flag_goes_before_the_platforms_prefix(tmp_path: Path) -> None:
     arguments = ["--code-dir", code(tmp_path), "--port", "0", "--url-prefix", "/b"]
     with server(*arguments, env={"URL_PREFIX": "/a"}) as running:
@@ -305,7 +327,7 @@ def test_a_good_model_passes(made: Path) -> None:
 def test_it_is_a_table(made: Path) -> None:
     done = modelport("drum", "validation", "--code-dir", made, "--input", made / "data.csv")
     assert done.returncode == 0
-    assert done.stdout.startswith("my-model  drum binary, takes table: mean radius")
+    assert done.stdout.startswith("my-model  drum binary, takes table")
     assert "side effects" in done.stdout
     assert done.stdout.rstrip().endswith("all good")
 
@@ -334,6 +356,57 @@ def test_a_bad_model_fails(check: str, tmp_path: Path, rows: Path) -> None:
     assert status == 1
     assert found[check][0] == "fail", found
     assert said in found[check][1]
+
+
+@pytest.mark.parametrize(("noise", "state"), [(1e-8, "ok"), (1e-3, "fail")])
+@pytest.mark.parametrize(("check", "factor"), [("neighbours", "len(data)"), ("row order", "np.arange(len(data))")])
+def test_last_digits_may_depend_on_the_batch(
+    check: str, factor: str, noise: float, state: str, tmp_path: Path, rows: Path
+) -> None:
+    """As they do of float32 networks, whose sums are made in another order."""
+    body = f"import numpy as np\nreturn pd.DataFrame({{'Predictions': data['b'] * (1 + {noise} * {factor})}})"
+    status, found = validated(code(tmp_path, body), rows)
+    assert found[check][0] == state, found
+    assert status == (state == "fail")
+
+
+@pytest.mark.parametrize(("noise", "state"), [(1e-12, "ok"), (1e-8, "fail")])
+def test_equal_calls_must_give_equal_answers(noise: float, state: str, tmp_path: Path, rows: Path) -> None:
+    body = f"SEEN.append(1)\nreturn pd.DataFrame({{'Predictions': data['b'] * (1 + {noise} * len(SEEN))}})"
+    _, found = validated(code(tmp_path, body), rows)
+    assert found["repeated calls"][0] == found["side effects"][0] == state, found
+
+
+def test_cells_are_asked_as_they_are_in_the_file(tmp_path: Path, rows: Path) -> None:
+    cells = ["01234", "1.10", "-0", "+7", "1e3", ".5", " 8", "123456789012345678901"]
+    rows.write_text("code,b\n" + "".join(f"{cell},{row}\n" for row, cell in enumerate(cells)))
+    body = f"assert set(data['code'].dropna()) <= {{'wrong', *{cells}}}, data['code'].tolist()\nreturn data[['b']]"
+    folder = code(tmp_path, body, hook="transform(data, model)")
+    with (folder / "custom.py").open("a") as file:
+        file.write("\n\ndef read_input_data(input_binary_data):\n")
+        file.write("    import io\n    return pd.read_csv(io.BytesIO(input_binary_data), dtype=str)\n")
+    status, found = validated(folder, rows, "--target-type", "transform")
+    assert status == 0, found
+    assert found["nulls"] == ("ok", "answered for each of 2 columns")
+    assert found["wrong types"] == ("ok", "answered for each of 2 columns")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("data", "refused in each of 4 columns, in a: AssertionError: column 'a' has gaps"),
+        (
+            "['b', 'c', 'd']",
+            "refused in 3 of 4 columns (b, c, d), in b: AssertionError: column 'b' has gaps",
+        ),
+        ("['d']", "refused in d: AssertionError: column 'd' has gaps"),
+    ],
+)
+def test_refusals_that_name_their_column_are_counted(columns: str, said: str, tmp_path: Path, rows: Path) -> None:
+    rows.write_text("a,b,c,d\n1,2,3,4\n5,6,7,8\n")
+    body = f"for name in {columns}:\n    assert data[name].notna().all(), f'column {{name!r}} has gaps'\n{SUM}"
+    _, found = validated(code(tmp_path, body), rows)
+    assert found["nulls"] == ("fail", said)
 
 
 def test_too_few_answers_fail(tmp_path: Path, rows: Path) -> None:
@@ -461,6 +534,20 @@ def test_sizes_are_measured_and_drawn(made: Path, tmp_path: Path) -> None:
         assert size["peak_memory"] > 20 << 20
     root = ET.fromstring(plot.read_text())
     assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == 3
+
+
+@pytest.mark.parametrize("verb", ["score", "validation", "perf-test"])
+def test_what_the_model_prints_is_shown_on_request(verb: str, tmp_path: Path, rows: Path) -> None:
+    more = ["--samples", "1", "--iterations", "1"] if verb == "perf-test" else []
+    folder = code(tmp_path, f"import logging\nprint('hello')\nlogging.warning('careful')\n{SUM}")
+    command = ["drum", verb, "--code-dir", folder, "--input", rows, *more]
+    usual, verbose = modelport(*command), modelport(*command, "--verbose")
+    assert usual.returncode == verbose.returncode == 0
+    assert "hello" not in usual.stderr
+    assert "hello" in verbose.stderr
+    assert "careful" in verbose.stderr
+    if verb == "score":
+        assert verbose.stdout == usual.stdout
 
 
 def test_sizes_grow_while_there_is_time(tmp_path: Path, rows: Path) -> None:

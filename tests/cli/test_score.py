@@ -290,6 +290,46 @@ def test_unstructured_models_get_the_file_and_write_what_they_like(
     assert output.read_text() == said
 
 
+def test_an_unstructured_model_is_told_what_was_said_and_no_guess(tmp_path: Path) -> None:
+    folder = code(tmp_path, ECHO, hook="score_unstructured(model, data, **kwargs)")
+    source = written(tmp_path / "in.json", "hello".encode("utf-8-sig"))
+    done = modelport("score", folder, "--input", source, "--content-type", "text/plain")
+    assert done.stdout == "('str', 'text/plain', 'utf8', {})"
+    assert modelport("score", folder, "--input", source).stdout == "('str', 'text/plain', 'utf8', {})"
+
+
+@pytest.mark.parametrize("verb", ["score", "drum score"])
+def test_bytes_without_a_type_are_refused_with_what_helps(verb: str, tmp_path: Path) -> None:
+    folder = code(tmp_path, "return str(len(data))", hook="score_unstructured(model, data, **kwargs)")
+    path = [folder] if verb == "score" else ["--target-type", "unstructured", "--code-dir", folder]
+    command = [*verb.split(), *path, "--input", written(tmp_path / "in", b"\xff\xfe\0\x80")]
+    done = modelport(*command)
+    assert done.returncode == 1
+    assert "is not utf8 text" in done.stderr
+    assert "--content-type application/octet-stream" in done.stderr
+    assert "hint" not in modelport(*command, "--content-type", "text/plain").stderr
+    assert modelport(*command, "--content-type", "application/octet-stream").stdout == "4"
+
+
+def test_a_model_that_fails_is_not_a_matter_of_types(tmp_path: Path) -> None:
+    folder = code(tmp_path, "raise ValueError('no')", hook="score_unstructured(model, data, **kwargs)")
+    done = modelport("score", folder, "--input", written(tmp_path / "in", "hello"))
+    assert done.returncode == 1
+    assert "--content-type" not in done.stderr
+
+
+def test_what_the_model_prints_is_shown_on_request(tmp_path: Path) -> None:
+    folder = code(tmp_path, f"print('hello')\n{SUM}")
+    source = written(tmp_path / "in.csv", ROW)
+    usual, verbose = (
+        modelport("score", folder, "--input", source),
+        modelport("score", folder, "--input", source, "--verbose"),
+    )
+    assert "hello" not in usual.stderr
+    assert "hello" in verbose.stderr
+    assert verbose.stdout == usual.stdout == "Predictions\n3.0\n7.0\n11.0\n"
+
+
 def test_text_is_written_in_the_charset_that_the_model_names(tmp_path: Path) -> None:
     body = "return 'é', {'mimetype': 'text/plain', 'charset': 'latin-1'}"
     folder = code(tmp_path, body, hook="score_unstructured(model, data, **kwargs)")

@@ -6,11 +6,13 @@ import contextlib
 import datetime
 import gzip
 import io
+import json
 import math
 import mmap
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,11 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from pyarrow import ipc
 
-from modelport.core import csvtext, tabular
+from modelport.core import claims, csvtext, tabular
 from modelport.core.dataframe import Frames
 from modelport.core.payload import Blob, Table, buffer_format, values
-from modelport.core.tabular import is_tabular, read_frame, read_table, table_of
-from modelport.errors import BodyTooLarge, ConfigError, InvalidBody, InvalidInput
+from modelport.core.tabular import read_frame, read_table, table_of
+from modelport.errors import BodyTooLarge, ConfigError, InvalidBody, InvalidInput, Unconvertible
 from tests.core.strategies import same
 
 CSV = "text/csv"
@@ -129,7 +131,6 @@ def test_odd_names_are_kept(name: str) -> None:
 def test_csv_is_what_nothing_else_is(media_type: str, as_view: bool) -> None:
     body: Any = b"a,b\n1,x\n2,y\n"
     blob = Blob(memoryview(body) if as_view else body, media_type)
-    assert is_tabular(blob)
     assert read_frame(blob).to_dict("list") == {"a": [1, 2], "b": ["x", "y"]}
 
 
@@ -214,7 +215,7 @@ def test_nul_bytes(charset: str | None) -> None:
         (b'a,b\n"x\ny",2\n\n"4,",5,6\n', "Expected 2 fields in line 4, saw 3"),
         (b'a,b\n"x"",1\n,2\n3', "EOF inside string"),
         (b'a,b\n"1,2\n', "EOF inside string"),
-        (b"," * (csvtext.MAX_COLUMNS + 1), "columns"),
+        (b"," * (claims.MAX_COLUMNS + 1), "columns"),
     ],
 )
 def test_what_is_no_table(body: bytes, words: str) -> None:
@@ -277,6 +278,116 @@ def test_any_bytes_are_read_or_refused(body: bytes, media_type: str) -> None:
     ):
         with contextlib.suppress(InvalidInput, InvalidBody, BodyTooLarge):
             read_frame(Blob(start + body, media_type), limit=1 << 20)
+
+
+# --- tables that are larger than their bodies ---------------------------------------------------------------
+
+
+def too_large(body: bytes, media_type: str = CSV) -> str:
+    for read in (read_frame, read_table):
+        with pytest.raises(BodyTooLarge) as caught:
+            read(Blob(body, media_type))
+    return caught.value.message
+
+
+MANY = b",".join(b"c%d" % number for number in range(1000))
+SHORT = b"1\n" * 10_000
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        MANY + b"\n",
+        MANY + b",\r\n",
+        b"\n  \r\n" + MANY + b"\n",
+        b'"a\nb",' + MANY + b"\n",
+        b'\xef\xbb\xbf"a\n",' + MANY + b"\n",
+        b'x","\n",' + MANY + b"\n",
+        b'"a ""b""",' + MANY + b"\n\n",
+        MANY + b"\n" + b"," * 1000 + b"\n",
+        MANY + b'\n"a\nb"\n',
+    ],
+    ids=["plain", "CRLF", "blank first", "quoted line end", "mark", "odd quote", "quotes", "delimiter at end", "text"],
+)
+def test_rows_that_end_early_have_a_bound(head: bytes) -> None:
+    """pandas fills them up before anybody can count them."""
+    assert "over 4194304 cells" in too_large(head + SHORT)
+    assert "over 4194304 cells" in too_large((head + SHORT).replace(b",", b"\t"), "text/tab-separated-values")
+
+
+@pytest.mark.parametrize("head", [b"a\n", b'"a"\n', b'"\n"\n'])
+def test_a_first_row_that_is_far_wider_than_the_header_is_refused_at_once(head: bytes) -> None:
+    error = refused(head + b"1" + b",1" * 90_000 + b"\n" + b"1\n" * 100_000)
+    assert "fields, the header 1" in error.message or "longer than the header" in error.message
+
+
+@pytest.mark.parametrize("head", [b"", b'"\n",'])
+def test_columns_of_one_name_have_a_bound(head: bytes) -> None:
+    begin = time.perf_counter()
+    assert "have the name of another" in too_large(head + b"a," * 20_000 + b"a\n1\n")
+    assert time.perf_counter() - begin < 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "end"), [(100_000, 10, b"\n"), (10_000, 500, b"\r\n"), (5_000, 1000, b"\n"), (4, 8_000, b"\n")]
+)
+@pytest.mark.parametrize("quote", [b"", b'"'])
+@pytest.mark.parametrize("cell", [b"", b"1"])
+def test_long_and_wide_tables_are_read(rows: int, columns: int, end: bytes, quote: bytes, cell: bytes) -> None:
+    header = b",".join(b"%bc, %d%b" % (quote, number, quote) if quote else b"c%d" % number for number in range(columns))
+    body = header + end + (b",".join([cell or quote * 2] * columns) + end) * rows
+    assert read_frame(Blob(body, CSV)).shape == (rows, columns)
+
+
+def test_text_of_many_lines_is_no_rows() -> None:
+    row = b'"' + b"line\n" * 200 + b'"' + b",1" * 999 + b"\n"
+    assert read_frame(Blob(b",".join(b"c%d" % n for n in range(1000)) + b"\n" + row * 100, CSV)).shape == (100, 1000)
+
+
+def test_csv_without_pandas_has_the_same_bound() -> None:
+    with pytest.raises(BodyTooLarge, match="over 4194304 cells"):
+        csvtext.read_plainly(MANY + b"\n" + SHORT, ",")
+
+
+def test_json_records_have_a_bound() -> None:
+    rows = ",".join(f'{{"{number}": 1}}' for number in range(3000))
+    assert "over 4194304 cells" in too_large(f"[{rows}]".encode(), "application/json")
+    record = ",".join(f'"{number}": "x"' for number in range(claims.MAX_COLUMNS + 1))
+    assert "at most 100000" in too_large(f"{{{record}}}".encode(), "application/json")
+    names = ",".join(f'"{number}"' for number in range(claims.MAX_COLUMNS + 1))
+    assert "at most 100000" in too_large(f'{{"columns": [{names}], "data": []}}'.encode(), "application/json")
+
+
+def test_uneven_json_records_are_read() -> None:
+    rows = [{"id": number, **{str(number * at % 997): at for at in range(40)}} for number in range(6000)]
+    frame = read_frame(Blob(json.dumps(rows).encode(), "application/json"))
+    assert frame.shape == (6000, 998)
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_arrow_without_bytes_has_a_bound(is_file: bool) -> None:
+    nulls = pa.nulls(100_000)
+    wide = pa.table({str(number): nulls for number in range(100)})
+    lists = pa.table({"a": pa.FixedSizeListArray.from_arrays(pa.nulls(10_000_000), 1_000_000)})
+    many = pa.table({str(number): pa.nulls(0) for number in range(claims.MAX_COLUMNS + 1)})
+    for table, words in ((wide, "claims 10000000 cells"), (lists, "claims 10000010 cells"), (many, "100001 columns")):
+        assert words in too_large(arrow(table, is_file), FILE if is_file else STREAM)
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_dense_arrow_is_read(compression: str | None) -> None:
+    truths = np.zeros((500_000, 10), dtype=bool)
+    table = pa.table({str(at): truths[:, at] for at in range(10)})
+    assert read_frame(Blob(arrow(table, compression=compression), STREAM)).shape == truths.shape
+
+
+def test_sparse_matrices_have_a_bound() -> None:
+    outline = "coordinate real general\n1000000 90000 1\n1 1 1.0\n"
+    assert "over 4194304 cells" in too_large(f"%%MatrixMarket matrix {outline}".encode(), "text/mtx")
+    documents = matrix(scipy.sparse.random(600, 9_000, 0.002, "coo", random_state=0), precision=2)
+    assert read_frame(Blob(documents, "text/mtx")).shape == (600, 9_000)
+    with pytest.raises(BodyTooLarge):
+        read_table(Blob(documents, "text/mtx"))
 
 
 # --- gzip ------------------------------------------------------------------------------------------------
@@ -602,7 +713,9 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch, library: str
 
 
 def test_what_may_be_a_table() -> None:
-    assert all(is_tabular(Blob(b"", media_type)) for media_type in [CSV, FILE, STREAM, "application/json", *UNTOLD])
-    assert not any(is_tabular(Blob(b"", media_type)) for media_type in ["image/png", "text/html", "application/pdf"])
     assert isinstance(read_table(Blob(b"a\n1\n", CSV)), Table)
+    for media_type in ["image/png", "text/html", "application/xml", "application/pdf"]:
+        for read in (read_frame, read_table):
+            with pytest.raises(Unconvertible, match=f"takes a table, and {media_type} is none"):
+                read(Blob(b"a\n1\n", media_type))
     assert tabular.LIMIT >= 1 << 26

@@ -27,7 +27,7 @@ def ended(processes: list[psutil.Process]) -> bool:
 def test_stopping_under_load_fails_no_accepted_request(tmp_path: Path) -> None:
     pool = {"floor": 2, "ceil": 2, "cruise": 2}
     folder = write_service(tmp_path / "service", function(pool=pool), code={"functions.py": WORKS})
-    with serving(folder) as server:
+    with serving(folder, "--linger", 2) as server:  # a client that gets no processor for long still learns of it
         until(lambda: idle(server) == 2)
         workers = family(server)
         with Load(server, clients=4, keep_alive=True) as kept, Load(server, clients=4) as fresh:

@@ -26,7 +26,7 @@ def announce(server: Server) -> None:
     slashed = {(method, path.rstrip("/")) for method, path, _, _ in routes if path.endswith("/")}
     for method, path, protocol, model in routes:
         place = _place(path, [model] if model else served)
-        if method == "HEAD" or (place is None and path in others) or _is_switched_off(path, server):
+        if method in ("HEAD", "OPTIONS") or (place is None and path in others) or _is_switched_off(path, server):
             continue
         if (method, path) in slashed:  # the same without its final slash
             continue

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from modelport import config
 from modelport.cli.address import read_data
 from modelport.cli.dialects import dialect_of
-from modelport.cli.options import Endpoint, Json
+from modelport.cli.options import Endpoint, Json, Verbose
 from modelport.core import jsontext
 from modelport.core.model import Description, ModelSpec
 from modelport.errors import LoadError
@@ -61,7 +61,7 @@ def check(
         str | None, Parameter(help="A query to try, or a file of rows: JSON, @FILE, or -.", allow_leading_hyphen=True)
     ] = None,
     json: Json = False,
-    verbose: Annotated[bool, Parameter(help="Show what the models print and log meanwhile.", negative="")] = False,
+    verbose: Verbose = False,
 ) -> int:
     """Load models and try them, without a server."""
     from modelport.cli.local import choose, choose_one

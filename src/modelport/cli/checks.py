@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,18 @@ BROKEN = {"worker_died", "run_timeout", "queue_timeout", "model_unavailable", "i
 REPEATS = 5
 MAX_ROWS = 32
 MAX_COLUMNS = 100
+
+
+class Tolerance(NamedTuple):
+    """How far numbers may be apart: in parts of them, and near 0."""
+
+    relative: float
+    absolute: float
+
+
+EXACT = Tolerance(1e-9, 1e-12)
+NEAR = Tolerance(1e-5, 1e-7)
+"""For the same rows in another batch, which float32 may add up in another order."""
 
 
 class Finding(NamedTuple):
@@ -112,7 +125,7 @@ class Checks:
     async def _each_column(self, replaced: Callable[[Any], Any]) -> tuple[str, str]:
         """One request a column, in which that column of the first row is replaced."""
         row = self._rows[0]
-        refused: dict[str, list[str]] = {}
+        refused: dict[str, str] = {}
         broken: list[str] = []
         left_out = 0
         names = list(row)[:MAX_COLUMNS]
@@ -121,7 +134,7 @@ class Checks:
             if answer.is_broken:
                 broken.append(f"{name}: {answer.message}")
             elif answer.answers is None:
-                refused.setdefault(answer.message, []).append(name)
+                refused[name] = answer.message
             else:
                 left_out += any(map(self._model.dialect.is_left_out, answer.answers))
         if broken:
@@ -129,9 +142,14 @@ class Checks:
         if not refused:
             without = f", {left_out} of them without a prediction" if left_out else ""
             return OK, f"answered for each of {counted(len(names), self._unit)}{without}"
-        message, names_refused = max(refused.items(), key=lambda item: len(item[1]))
-        which = f"each {self._unit}" if len(names_refused) == len(names) else shortened(names_refused)
-        return NOTE, f"refused in {which}: {message}"
+        is_each = len(refused) == len(names)
+        message, times = Counter(refused.values()).most_common(1)[0]
+        if times == len(refused):
+            return NOTE, f"refused in {f'each {self._unit}' if is_each else shortened(list(refused))}: {message}"
+        columns = counted(len(names), self._unit)
+        which = f"each of {columns}" if is_each else f"{len(refused)} of {columns} ({shortened(list(refused))})"
+        name = next(name for name in refused if refused[name] == message)
+        return NOTE, f"refused in {which}, in {name}: {message}"
 
     async def _no_input(self) -> tuple[str, str]:
         answer = await self._predict([{}])
@@ -176,7 +194,7 @@ class Checks:
             return FAIL, f"{counted(len(self._rows), 'row')} together: {forward.message or backward.message}"
         if len(forward.answers) != len(self._rows):
             return FAIL, f"{len(forward.answers)} answers for {counted(len(self._rows), 'row')}"
-        if same(forward.answers, backward.answers[::-1]):
+        if same(forward.answers, backward.answers[::-1], NEAR):
             return OK, f"{counted(len(self._rows), 'row')} in reverse give the same answers in reverse"
         return self._unless_batched("answers depend on the order of the rows")
 
@@ -188,7 +206,7 @@ class Checks:
         alone = [await self._predict([row]) for row in rows]
         for row, answer in enumerate(alone):
             expected = [together.answers[row]] if together.answers and row < len(together.answers) else None
-            if answer.answers is None or not same(answer.answers, expected):
+            if answer.answers is None or not same(answer.answers, expected, NEAR):
                 return self._unless_batched(f"row {row + 1} alone is answered differently than among others")
         on = self._model.spec.max_batch > 1
         advice = "batching is safe, and on" if on else f"batching is safe: {self._model.dialect.batching}"
@@ -215,14 +233,14 @@ def reaction(reply: Reply, dialect: Dialect) -> Reaction:
     return Reaction(None, reply.code or "", message)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal, but for the last digits of numbers, in which one row and many may be computed differently."""
+def same(one: Any, other: Any, tolerance: Tolerance = EXACT) -> bool:
+    """Equal, but for the last digits of numbers."""
     if isinstance(one, float) and isinstance(other, (int, float)):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        return math.isclose(one, other, rel_tol=tolerance.relative, abs_tol=tolerance.absolute)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(same(*pair, tolerance) for pair in zip(one, other, strict=True))
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(same(value, other[key], tolerance) for key, value in one.items())
     return bool(one == other)
 
 

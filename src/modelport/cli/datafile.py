@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from modelport.core import arrow, mediatype, tabular
 from modelport.errors import ConfigError
 
 HEAD = 4096
@@ -17,9 +18,9 @@ STDIN = 0
 CSV = "text/csv"
 
 _MAGIC = {
-    b"ARROW1": "application/vnd.apache.arrow.file",
-    b"\xff\xff\xff\xff": "application/vnd.apache.arrow.stream",
-    b"%%MatrixMarket": "text/mtx",
+    arrow.FILE_MAGIC: "application/vnd.apache.arrow.file",
+    arrow.STREAM_MAGIC: "application/vnd.apache.arrow.stream",
+    tabular.MATRIX_MAGIC: "text/mtx",
 }
 _MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig"}
 _MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -31,12 +32,13 @@ _ESCAPING = ("utf-7", "hz", "iso2022")
 class DataFile:
     """``read`` gives what is in it, unpacked; ``taken`` counts its bytes as they are stored, of ``size`` where known.
 
-    ``media_type`` is what was said of it, else what its beginning and its name tell; ``can_be_cut`` whether it is CSV
-    in which ends of lines can be seen. Raises ``ConfigError`` where it cannot be read.
+    ``media_type`` is what was ``said`` of it, else what its beginning and its name tell; ``can_be_cut`` whether it is
+    CSV in which ends of lines can be seen. Raises ``ConfigError`` where it cannot be read.
     """
 
     def __init__(self, path: str, content_type: str | None = None) -> None:
         self.name = "standard input" if path == "-" else path
+        self.said = content_type
         self.taken = 0
         self._path = path
         try:
@@ -49,20 +51,19 @@ class DataFile:
         self._packed = gzip.GzipFile(fileobj=_Stored(self)) if self._head.startswith(b"\x1f\x8b") else None  # type: ignore[call-overload]
         self._beginning = b""
         self._beginning = filled(self.read, HEAD)
-        self._tell_apart(content_type)
+        self._tell_apart()
 
-    def _tell_apart(self, content_type: str | None) -> None:
+    def _tell_apart(self) -> None:
         beginning = self._beginning
         mark = next((mark for mark in _MARKS if beginning.startswith(mark)), b"")
         magic = next((kind for magic, kind in _MAGIC.items() if beginning.startswith(magic)), None)
         suffix = Path(self._path.removesuffix(".gz")).suffix.lower()
-        given, _, rest = (content_type or "").partition(";")
-        self.media_type = given.strip().lower() or magic or _SUFFIXES.get(suffix, CSV)
-        charset = _charset(rest)
+        media_type, charset = mediatype.parsed(self.said or "")
+        self.media_type = media_type or magic or _SUFFIXES.get(suffix, CSV)
+        self.content_type = self.media_type + "".join((self.said or "").partition(";")[1:])
         if charset is None and magic is None and mark:
             charset = _MARKS[mark]
-            rest = f"charset={charset}"
-        self.content_type = f"{self.media_type}; {rest.strip()}" if rest else self.media_type
+            self.content_type += f"; charset={charset}"
         is_text = self.media_type in (CSV, "text/plain", "application/csv")
         self.can_be_cut = is_text and magic is None and _shows_ends(charset) and b"\0" not in beginning
         if self.can_be_cut:
@@ -110,14 +111,6 @@ def filled(read: Callable[[int], bytes | None], size: int) -> bytes:
     while len(data) < size and (more := read(size - len(data))):
         data += more
     return data
-
-
-def _charset(parameters: str) -> str | None:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip('"')
-    return None
 
 
 def _shows_ends(charset: str | None) -> bool:

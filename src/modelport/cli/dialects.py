@@ -190,8 +190,8 @@ class DrumDialect:
     def rows(self, spec: ModelSpec) -> list[Row]:
         sample = samples.sample_of(spec, True) if self.takes_rows(spec) else None
         rows = [] if sample is None else sample.rows()
-        is_opaque = len(rows) > 0 and len(rows[0]) == 1 and reads_by_itself(spec)  # separated by something else
-        return [] if is_opaque else rows
+        is_other = len(rows) > 0 and len(rows[0]) == 1 and self.is_opaque(spec)  # separated by something else
+        return [] if is_other else rows
 
     def takes_rows(self, spec: ModelSpec) -> bool:
         return spec.operation != FUNCTION
@@ -211,20 +211,40 @@ class DrumDialect:
         told = str(jsontext.loads(body)["message"])
         return told.removeprefix("ERROR: ").partition(" [request ")[0]
 
+    def takes_files(self, spec: ModelSpec) -> bool:
+        """Whether a file can be asked: of its rows, or as it is."""
+        return self.takes_rows(spec) or spec.contract == self.name
+
+    def is_opaque(self, spec: ModelSpec) -> bool:
+        """Whether the model's own code reads what it is sent, so that only it knows where a record ends."""
+        if not self.takes_rows(spec):
+            return True
+        code = spec.options.get("code") if spec.contract == self.name else None
+        if code is None:
+            return False
+        from modelport.contracts.drum.detect import ANY, hooks
+
+        return not {"read_input_data", ANY}.isdisjoint(hooks(str(Path(spec.root, code))))
+
+    def of_file(
+        self, spec: ModelSpec, body: Body, content_type: str, query: str = "", said: str | None = None
+    ) -> Request:
+        """What is in a file, or whole records of it; ``content_type`` is what was ``said`` of it, or its looks.
+
+        A model that takes no rows is told only what was said.
+        """
+        if self.takes_rows(spec):
+            return Request("predict", body, query, {"content-type": content_type, "accept": "text/csv"})
+        return Request("unstructured", body, query, {"content-type": said} if said else {})
+
 
 SAVED = 4
 """So many rows of a file count as saved queries, each for itself."""
 
 
-def reads_by_itself(spec: ModelSpec) -> bool:
-    """Whether the model's own code reads the data, so that only it knows where a record ends."""
-    from modelport.contracts.drum.detect import hooks
-
-    code = spec.options.get("code") if spec.contract == "drum" else None
-    return code is not None and "read_input_data" in hooks(str(Path(spec.root, code)))
-
-
-DIALECTS: dict[str, Dialect] = {"dataiku": DataikuDialect(), "drum": DrumDialect()}
+FILES = DrumDialect()
+"""In which files are asked of a model of any platform."""
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (DataikuDialect(), FILES)}
 
 
 def dialect_of(spec: ModelSpec) -> Dialect:

@@ -14,6 +14,9 @@ from modelport import config
 from modelport.cli import samples
 
 Json = Annotated[bool, Parameter(name="--json", help="Print the data as JSON.", negative="")]
+Verbose = Annotated[
+    bool, Parameter(name="--verbose", help="Show what the model prints and logs meanwhile.", negative="")
+]
 Endpoint = Annotated[str | None, Parameter(name="--endpoint", help="Which of a folder's models.", show_default=False)]
 
 

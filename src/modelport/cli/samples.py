@@ -22,8 +22,18 @@ MAX_BYTES = 1 << 20
 GIVEN = "\0data"
 """The key under which a query keeps what was given, one character a byte."""
 
-_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+class Number(float):
+    """A number that is written as it was found: "01234" may be somebody's code."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class Sample(NamedTuple):
@@ -80,7 +90,7 @@ def told_apart(data: bytes, is_rows: bool) -> Sample:
 
 
 def read_rows(text: bytes) -> list[dict[str, Any]]:
-    """The first rows of CSV: numbers as such, None for an empty cell."""
+    """The first rows of CSV: numbers as such, None for an empty cell. ``write_rows`` writes every cell as it was."""
     records = csvcut.split(text[:MAX_BYTES])
     if len(text) >= MAX_BYTES:
         del records[-1:]
@@ -105,4 +115,4 @@ def write_rows(names: list[str], rows: Iterable[dict[str, Any]]) -> bytes:
 def _typed(cell: str) -> Any:
     if _INTEGER.fullmatch(cell):
         return int(cell)
-    return float(cell) if _NUMBER.fullmatch(cell) else cell or None
+    return Number(cell) if _NUMBER.fullmatch(cell) else cell or None

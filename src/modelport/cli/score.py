@@ -14,8 +14,7 @@ from cyclopts import Parameter
 
 from modelport import config
 from modelport.cli.complain import complain
-from modelport.cli.options import Endpoint
-from modelport.core.call import FUNCTION
+from modelport.cli.options import Endpoint, Verbose
 from modelport.core.model import ModelSpec
 from modelport.errors import ConfigError, LoadError, ModelError
 
@@ -46,6 +45,7 @@ class Work:
         bool,
         Parameter(help="Send the file in one piece: for a model whose rows depend on one another.", negative=""),
     ] = False
+    verbose: Verbose = False
 
 
 def score(
@@ -68,18 +68,19 @@ def run(spec: ModelSpec, settings: config.Settings, work: Work) -> int:
     import uvloop
 
     from modelport.cli.datafile import DataFile
+    from modelport.cli.dialects import FILES
     from modelport.cli.outfile import Output
     from modelport.cli.scoring import Job, rows_scored
     from modelport.monitoring import logs
 
-    if spec.operation == FUNCTION and spec.contract != "drum":
+    if not FILES.takes_files(spec):
         raise ConfigError(f"{spec.name} is a function, which takes no rows", hint="modelport call asks it")
-    logs.configure("human", settings.log_level)
+    logs.configure("human", "info" if work.verbose else settings.log_level)
     query = read_query(work.query)
     begin = time.perf_counter()
     try:
         with DataFile(work.input, work.content_type) as file, Output(work.output) as output:
-            job = Job(spec, settings, file, output, query, work.content_type, work.whole)
+            job = Job(spec, settings, file, output, query, work.whole, work.verbose)
             rows = uvloop.run(rows_scored(job))
             output.keep()
     except (LoadError, ModelError) as error:

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from modelport import config
 from modelport.cli import csvcut
 from modelport.cli.datafile import CSV, DataFile
-from modelport.cli.dialects import DrumDialect, Request, reads_by_itself
+from modelport.cli.dialects import FILES, Request
 from modelport.cli.local import LocalModel, loaded
 from modelport.cli.outfile import Output
-from modelport.core.call import FUNCTION, Reply
+from modelport.core.call import Reply
 from modelport.core.frames import SPOOL_THRESHOLD
 from modelport.core.model import ModelSpec
 from modelport.errors import InvalidOutput, SetupError
@@ -28,40 +28,34 @@ AHEAD = 1
 """Chunks that are read and cut while the worker has another."""
 NO_LIMIT = (1 << 31) - 1
 """Milliseconds that a chunk may take: nobody waits for it but who can interrupt it."""
+BINARY = "what is no text needs its type: --content-type application/octet-stream"
 
 Tell = Callable[[int], None]
 """Is told how many more rows are done."""
 
 
 class Job(NamedTuple):
-    """All that scoring needs.
-
-    ``content_type`` is what was said of the file, ``whole`` that it is to go in one piece, ``query`` as in a URL.
-    """
+    """All that scoring needs: ``query`` as in a URL, ``whole`` for one piece, ``verbose`` where the model is heard."""
 
     spec: ModelSpec
     settings: config.Settings
     file: DataFile
     output: Output
     query: str
-    content_type: str | None
     whole: bool
+    verbose: bool
 
     @property
     def is_whole(self) -> bool:
         """Whether the file can only be sent in one piece."""
-        return self.whole or not self.file.can_be_cut or self.is_unstructured or reads_by_itself(self.spec)
-
-    @property
-    def is_unstructured(self) -> bool:
-        return self.spec.contract == "drum" and self.spec.operation == FUNCTION
+        return self.whole or not self.file.can_be_cut or FILES.is_opaque(self.spec)
 
 
 async def rows_scored(job: Job) -> int | None:
     """The number of rows; None for data that has none."""
     patient = replace(job.spec, pool=replace(job.spec.pool, run_timeout=NO_LIMIT, timeout=NO_LIMIT))
-    async with loaded(patient, job.settings, DrumDialect()) as model:
-        with progress(job.file) as tell:
+    async with loaded(patient, job.settings, FILES) as model:
+        with progress(job) as tell:
             if job.is_whole:
                 return await _in_one_piece(model, job, tell)
             return await _in_chunks(model, job, tell)
@@ -76,9 +70,13 @@ async def _in_one_piece(model: LocalModel, job: Job, tell: Tell) -> int | None:
         reply = await model.ask(_request(job, body if body.size else b""))
     finally:
         body.close()
-    _check(reply, job.file.name)
+    takes_rows = FILES.takes_rows(job.spec)
+    fault = _fault(reply)
+    if fault is not None:
+        is_unsaid = not takes_rows and not job.file.said and reply.status < 500  # refused, and not by the model
+        raise InvalidOutput(f"{job.file.name}: {fault}", BINARY if is_unsaid else None)
     job.output.write(reply.body)
-    if job.is_unstructured or dict(reply.headers).get("content-type", "").partition(";")[0] != CSV:
+    if not takes_rows or dict(reply.headers).get("content-type", "").partition(";")[0] != CSV:
         return None
     rows = csvcut.count(csvcut.parted(reply.body)[1], blank_lines=True)
     tell(rows)
@@ -148,21 +146,17 @@ def _write(body: Spool, data: bytes) -> None:
 
 
 def _request(job: Job, body: Any) -> Request:
-    if job.is_unstructured:
-        headers = {"content-type": job.content_type} if job.content_type else {}
-        return Request("unstructured", body, job.query, headers)
-    return Request("predict", body, job.query, {"content-type": job.file.content_type, "accept": "text/csv"})
+    return FILES.of_file(job.spec, body, job.file.content_type, job.query, job.file.said)
 
 
-def _check(reply: Reply, what: str, hint: str | None = None) -> None:
-    """Raises ``InvalidOutput`` for an answer that is an error; the hint is for one that counts lines."""
+def _fault(reply: Reply) -> str | None:
+    """What an error says; None for an answer."""
     if reply.code is None and reply.status < 400:
-        return
+        return None
     try:
-        told = DrumDialect().fault(reply.body)
+        return FILES.fault(reply.body)
     except (ValueError, LookupError, TypeError):
-        told = f"status {reply.status}"
-    raise InvalidOutput(f"{what}: {told}", hint if "line " in told else None)
+        return f"status {reply.status}"
 
 
 class Answers:
@@ -178,7 +172,10 @@ class Answers:
         """Writes it; the rows in it. Raises ``InvalidOutput`` unless they are one for each row of the chunk."""
         last = chunk.first + chunk.rows - 1
         what = f"rows {chunk.first} to {last} of {self._name}" if chunk.rows else f"{self._name}, which has no rows"
-        _check(reply, what, f"line 2 is row {chunk.first}" if chunk.first > 1 else None)
+        fault = _fault(reply)
+        if fault is not None:
+            is_counted = chunk.first > 1 and "line " in fault
+            raise InvalidOutput(f"{what}: {fault}", f"line 2 is row {chunk.first}" if is_counted else None)
         head, body = csvcut.parted(reply.body)
         rows = csvcut.count(body, blank_lines=True)
         if rows != chunk.rows:
@@ -198,9 +195,9 @@ class Answers:
 
 
 @contextlib.contextmanager
-def progress(file: DataFile) -> Iterator[Tell]:
-    """A bar on the terminal, with bytes and rows."""
-    if not sys.stderr.isatty():
+def progress(job: Job) -> Iterator[Tell]:
+    """A bar on the terminal, with bytes and rows, unless the model writes there."""
+    if job.verbose or not sys.stderr.isatty():
         yield lambda rows: None
         return
     from rich.console import Console
@@ -208,12 +205,12 @@ def progress(file: DataFile) -> Iterator[Tell]:
 
     columns = BarColumn(), DownloadColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as shown:
-        bar = shown.add_task("", total=file.size, rows=0)
+        bar = shown.add_task("", total=job.file.size, rows=0)
         done = 0
 
         def tell(rows: int) -> None:
             nonlocal done
             done += rows
-            shown.update(bar, completed=file.taken, rows=done)
+            shown.update(bar, completed=job.file.taken, rows=done)
 
         yield tell

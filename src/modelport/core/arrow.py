@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from modelport.core import claims
 from modelport.errors import BodyTooLarge, InvalidInput
 
 FILE_MAGIC = b"ARROW1\0\0"
@@ -15,8 +16,8 @@ STREAM_MAGIC = b"\xff\xff\xff\xff"
 def read(data: Any, limit: int, most_rows: int) -> Any:
     """The ``pyarrow.Table``, over ``data`` where it is not compressed.
 
-    Raises ``BodyTooLarge`` for more than ``limit`` bytes once decompressed or more than ``most_rows`` rows, and
-    ``InvalidInput`` for what is no Arrow, or where pyarrow is missing.
+    Raises ``BodyTooLarge`` for more than ``limit`` bytes once decompressed, more than ``most_rows`` rows, or more
+    columns or cells than so many bytes may claim; ``InvalidInput`` for what is no Arrow, or where pyarrow is missing.
     """
     try:
         import pyarrow
@@ -28,8 +29,10 @@ def read(data: Any, limit: int, most_rows: int) -> Any:
         ) from None
     stream = memoryview(data)[len(FILE_MAGIC) :] if data[: len(FILE_MAGIC)] == FILE_MAGIC else data
     try:
-        _check(ipc.MessageReader.open_stream(pyarrow.py_buffer(stream)), limit, most_rows)
-        table = ipc.open_stream(pyarrow.py_buffer(stream)).read_all()
+        source = ipc.open_stream(pyarrow.py_buffer(stream))
+        claims.check(1, len(source.schema), claims.FEW)
+        _check(ipc.MessageReader.open_stream(pyarrow.py_buffer(stream)), len(stream), limit, most_rows)
+        table = source.read_all()
         table.validate(full=True)
     except (BodyTooLarge, ImportError):
         raise
@@ -38,20 +41,24 @@ def read(data: Any, limit: int, most_rows: int) -> Any:
     return table
 
 
-def _check(messages: Any, limit: int, most_rows: int) -> None:
-    rows = size = 0
+def _check(messages: Any, length: int, limit: int, most_rows: int) -> None:
+    rows = cells = size = 0
     for message in messages:
         metadata = memoryview(message.metadata)
         batch = _batch(metadata)
         if batch is None:
             continue
-        length = _field(metadata, batch, 0)
-        rows += struct.unpack_from("<q", metadata, length)[0] if length else 0
+        told = _field(metadata, batch, 0)
+        rows += struct.unpack_from("<q", metadata, told)[0] if told else 0
+        cells += _cells(metadata, batch)
         size += _unfolded(metadata, batch, memoryview(message.body))
         if size > limit:
             raise BodyTooLarge(f"the body is over {limit} bytes once decompressed")
         if rows > most_rows:
             raise BodyTooLarge(f"the body claims {rows} rows; at most {most_rows} are taken in one of its size")
+        most = claims.most(max(length, size))
+        if cells > most:
+            raise BodyTooLarge(f"the body claims {cells} cells; at most {most} are taken in one of its size")
 
 
 def _batch(metadata: memoryview) -> int | None:
@@ -65,6 +72,17 @@ def _batch(metadata: memoryview) -> int | None:
         return table
     inner = _field(metadata, table, 1)
     return _target(metadata, inner) if inner else None
+
+
+def _cells(metadata: memoryview, batch: int) -> int:
+    """The cells of a batch, those within lists too. Nulls take no bytes until they become Python's."""
+    listed = _field(metadata, batch, 1)
+    if not listed:
+        return 0
+    vector = _target(metadata, listed)
+    (count,) = struct.unpack_from("<I", metadata, vector)
+    nodes = struct.iter_unpack("<qq", metadata[vector + 4 : vector + 4 + 16 * count])
+    return sum(length for length, _ in nodes)
 
 
 def _unfolded(metadata: memoryview, batch: int, body: memoryview) -> int:

@@ -12,21 +12,39 @@ _NOT_CHARSETS = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 
 
 def as_utf8(data: Any, charset: str | None) -> Any:
-    """``data`` itself where it is UTF-8 as far as anybody said. Raises ``InvalidInput`` for an unknown charset, and
-    for bytes that are not of it."""
-    if charset is None:
+    """``data`` itself where it is UTF-8 as far as anybody said. Raises as ``decoded`` does."""
+    if charset is None or _name(charset) in ("utf-8", "utf-8-sig", "ascii"):
         return data
     try:
-        name = codecs.lookup(charset).name
-        if name in ("utf-8", "utf-8-sig", "ascii"):
-            return data
-        if name in _NOT_CHARSETS:
-            raise LookupError
-        return str(data, charset).encode()
+        return decoded(data, charset).encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        raise InvalidInput(f"the body is not {charset[:40]} text") from None
+
+
+def decoded(data: Any, charset: str) -> str:
+    """The text. Raises ``InvalidInput`` for an unknown charset, and for bytes that are not of it."""
+    _name(charset)
+    try:
+        return str(data, charset)
     except UnicodeDecodeError as fault:
         raise _undecodable(data, charset, fault) from None
+    except (LookupError, ValueError):  # a codec of something else than text
+        raise _unknown(charset) from None
+
+
+def _name(charset: str) -> str:
+    """The codec's own name."""
+    try:
+        name = codecs.lookup(charset).name
     except (LookupError, ValueError):
-        raise InvalidInput(f"the charset {charset[:40]!r} is not known") from None
+        raise _unknown(charset) from None
+    if name in _NOT_CHARSETS:
+        raise _unknown(charset)
+    return name
+
+
+def _unknown(charset: str) -> InvalidInput:
+    return InvalidInput(f"the charset {charset[:40]!r} is not known")
 
 
 def _undecodable(data: Any, charset: str, fault: UnicodeDecodeError) -> InvalidInput:

@@ -28,17 +28,20 @@ MAX_EMPTY = 1 << 20
 """Rows, columns or the like that a tensor may have beside a dimension of 0."""
 
 
-def convert(payload: Payload, kind: str, columns: Sequence[str] = ()) -> Payload:
+def convert(payload: Payload, kind: str, columns: Sequence[str] = (), limit: int = tabular.LIMIT) -> Payload:
     """``payload`` as another kind ("table", "tensors", "blob", "json", "args").
 
-    ``columns`` names the columns that the model expects, where that is known. Raises ``Unconvertible`` naming
-    both sides where there is no faithful way.
+    ``columns`` names the columns that the model expects, where that is known; ``limit`` is in bytes, for what is
+    compressed. Raises ``Unconvertible`` naming both sides where there is no faithful way.
     """
     have = kind_of(payload)
     if have == kind:
         return payload
     if isinstance(payload, Tensors) and kind == "table":
         return _tensors_to_table(payload, columns)
+    if isinstance(payload, Blob) and kind in ("table", "tensors"):
+        table = tabular.read_table(payload, limit)
+        return table if kind == "table" else _table_to_tensors(table)
     way = _WAYS.get((have, kind))
     if way is None:
         raise Unconvertible(
@@ -172,14 +175,6 @@ def _blob_to_json(payload: Blob) -> Json:
         raise InvalidInput(f"not JSON: {fault}") from None
 
 
-def _blob_to_table(payload: Blob) -> Table:
-    if not tabular.is_tabular(payload):
-        raise Unconvertible(
-            f"this model takes a table, and {payload.media_type} is none", hint="send CSV, Arrow or JSON records"
-        )
-    return tabular.read_table(payload)
-
-
 def _args_to_blob(payload: Args) -> Blob:
     try:
         return Blob(jsontext.dumps(payload.values), "application/json", "utf-8")
@@ -219,11 +214,9 @@ _WAYS: dict[tuple[str, str], Callable[[Any], Payload]] = {
     ("args", "table"): lambda payload: Table.from_records([payload.values]),
     ("args", "json"): lambda payload: Json(payload.values),
     ("blob", "json"): _blob_to_json,
-    ("blob", "table"): _blob_to_table,
-    ("blob", "tensors"): lambda payload: _table_to_tensors(_blob_to_table(payload)),
     ("blob", "args"): lambda payload: _json_to_args(_blob_to_json(payload)),
     ("tensors", "blob"): _tensors_to_blob,
     ("args", "blob"): _args_to_blob,
 }
-WAYS = frozenset(_WAYS) | {("tensors", "table")}
+WAYS = frozenset(_WAYS) | {("tensors", "table"), ("blob", "table"), ("blob", "tensors")}
 """Every (from, to) that there is."""

@@ -16,14 +16,29 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
+from modelport.core import claims
 from modelport.core.charset import not_utf8
 from modelport.core.payload import Column, Table
 from modelport.errors import BodyTooLarge, InvalidInput
 
-MAX_COLUMNS = 100_000
-"""pandas takes seconds for so many names."""
+A_BYTE = 2
+"""Cells a byte, at most: each has a delimiter or a line end of its own, but for those of rows that end early."""
+MAX_TWICE = 5000
+"""Columns with the name of another: pandas takes time in their square."""
 
-_LINE_END = re.compile(rb"[\r\n]")
+_HEAD = 1 << 21
+"""Bytes in which the first two lines are looked for."""
+_QUOTED = re.compile(rb'"[^"]*"')
+
+
+def _two_lines(delimiter: bytes) -> re.Pattern[bytes]:
+    """Header and first row, where no quote is odd and no line end quoted."""
+    field = rb'(?:"[^"\r\n]*"|[^"\r\n%b]*)' % delimiter
+    line = rb"(%b(?:%b%b)*)" % (field, delimiter, field)
+    return re.compile(rb"%b(?:\r\n|\r|\n)%b(?=[\r\n])" % (line, line))
+
+
+_TWO_LINES = {delimiter: _two_lines(delimiter.encode()) for delimiter in ",\t"}
 
 
 class _Source:
@@ -45,14 +60,36 @@ class _Source:
 
 
 def read(data: Any, delimiter: str) -> Any:
-    """The DataFrame of UTF-8 text. Raises ``InvalidInput``, and ``BodyTooLarge`` for too many columns."""
+    """The DataFrame of UTF-8 text. Raises ``InvalidInput``, and ``BodyTooLarge`` for too many columns or cells."""
+    _check_bytes(data)
+    limit = claims.most(len(data), A_BYTE)
+    if len(data) ** 2 < limit:  # whatever is in there
+        return _read(data, delimiter)
+    width = _width(data, delimiter)
+    claims.check(1, width, limit)
+    rows = limit // width
+    frame = _read(data, delimiter, rows + 1)
+    if len(frame) > rows:
+        raise claims.too_many(width, limit)
+    return frame
+
+
+def _read(data: Any, delimiter: str, rows: int | None = None, header: int | None = 0) -> Any:
+    """At most the first ``rows``. pandas fills up each row as it reads it, so it must not go on and see."""
     import pandas
 
-    _check_bytes(data, delimiter)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
-            frame = pandas.read_csv(_Source(data), sep=delimiter, engine="c", index_col=False, low_memory=False)
+            frame = pandas.read_csv(
+                _Source(data),
+                sep=delimiter,
+                engine="c",
+                index_col=False,
+                low_memory=False,
+                nrows=rows,
+                header=header,
+            )
     except pandas.errors.ParserWarning:  # otherwise it would take the first column for row labels
         raise _ragged(data, delimiter) from None
     except UnicodeDecodeError:
@@ -64,7 +101,7 @@ def read(data: Any, delimiter: str) -> Any:
     return frame
 
 
-def _check_bytes(data: Any, delimiter: str) -> None:
+def _check_bytes(data: Any) -> None:
     import numpy
 
     raw = numpy.frombuffer(data, numpy.uint8)
@@ -75,10 +112,25 @@ def _check_bytes(data: Any, delimiter: str) -> None:
             f"not readable as CSV: a NUL byte at byte {at}, in line {line}",
             hint="UTF-16 text needs its charset in Content-Type, other formats their media type",
         )
-    end = _LINE_END.search(data)
-    columns = bytes(data[: end.start() if end else None]).count(delimiter.encode()) + 1
-    if columns > MAX_COLUMNS:
-        raise BodyTooLarge(f"the table has {columns} columns; at most {MAX_COLUMNS} are taken")
+
+
+def _width(data: Any, delimiter: str) -> int:
+    """The fields of the header or of the first row, whichever has more: so many pandas makes of every row."""
+    plain = _TWO_LINES[delimiter].match(data, 0, _HEAD)
+    if plain is not None and plain[1].strip() and plain[2].strip():
+        width = 1 + max(_QUOTED.sub(b"", line).count(delimiter.encode()) for line in plain.groups())
+        if width > MAX_TWICE:
+            _check_names(next(csv.reader([str(plain[1], "utf-8", "replace")], delimiter=delimiter)))
+        return width
+    _check_names(_read(data, delimiter, 1, header=None).iloc[0].tolist())  # here only pandas knows
+    return len(_read(data, delimiter, 1).columns)
+
+
+def _check_names(names: list[Any]) -> None:
+    claims.check(1, len(names), claims.FEW)
+    twice = len(names) - len(set(names))
+    if twice > MAX_TWICE:
+        raise BodyTooLarge(f"{twice} columns have the name of another; at most {MAX_TWICE} are taken")
 
 
 def _first_ragged(data: Any, delimiter: str) -> tuple[int, int, int] | None:
@@ -125,7 +177,7 @@ _BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": 
 
 
 def read_plainly(data: Any, delimiter: str) -> Table:
-    """The table without pandas; but for rare values the same. Raises ``InvalidInput``."""
+    """The table without pandas; but for rare values the same. Raises as ``read`` does."""
     try:
         text = str(data, "utf-8-sig")
     except UnicodeDecodeError:
@@ -142,9 +194,9 @@ def read_plainly(data: Any, delimiter: str) -> Table:
     header, *rows = rows
     if any(len(row) > len(header) for row in rows):
         raise _ragged(data, delimiter)
+    claims.check(len(rows), len(header), claims.most(len(data), A_BYTE))
     columns = list(zip_longest(*rows, [""] * len(header), fillvalue="")) if rows else [()] * len(header)
-    columns = [cells[: len(rows)] for cells in columns]
-    return Table(_distinct(header), [_typed(list(cells)) for cells in columns])
+    return Table(_distinct(header), [_typed(list(column[: len(rows)])) for column in columns])
 
 
 def _distinct(header: list[str]) -> list[str]:

@@ -29,6 +29,7 @@ class Frames:
         if index is None:
             index = self._pandas.Index(table.names)
             self._keep(table.names, index)
+        index = index.view()  # user code may name it
         if table.block is not None:
             block = self._numpy.frombuffer(table.block.data, dtype=self._dtype(table.block.data))
             return self._pandas.DataFrame(block.reshape(table.block.shape).copy(), columns=index)

@@ -14,6 +14,8 @@ MAX_HEAD = 16 << 10
 """Bytes that the headers of one part may have."""
 MAX_BOUNDARY = 200
 """RFC 2046 allows 70."""
+MAX_FALSE = 1000
+"""Lines that may begin with the boundary and go on as text; a client chooses one that no line begins with."""
 
 _WINDOW = 1 << 18
 _KEY = re.compile(r"\s*;\s*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*)?")
@@ -65,32 +67,31 @@ def _boundary(content_type: str) -> bytes:
 
 def _delimiters(view: memoryview, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
     """Where the part before each delimiter ends, where the next begins, and whether it is the last."""
-    at = 0
-    while True:
-        at = _find(view, delimiter, at)
-        if at < 0:
-            return
-        after = at + len(delimiter)
-        starts_line = at == 0 or bytes(view[max(0, at - 2) : at]) == b"\r\n"
-        if starts_line and bytes(view[after : after + 2]) == b"--":
-            yield max(0, at - 2), after + 2, True
-        elif starts_line:
-            padded = bytes(view[after : after + MAX_BOUNDARY])
-            rest = padded.lstrip(b" \t")
-            if rest.startswith(b"\r\n"):
-                yield max(0, at - 2), after + len(padded) - len(rest) + 2, False
-        at = after
+    false = 0
+    for start, after in _lines(view, delimiter):
+        padded = bytes(view[after : after + MAX_BOUNDARY])
+        rest = padded.lstrip(b" \t")
+        if padded.startswith(b"--"):
+            yield start, after + 2, True
+        elif rest.startswith(b"\r\n"):
+            yield start, after + len(padded) - len(rest) + 2, False
+        else:
+            false += 1
+            if false > MAX_FALSE:
+                raise InvalidBody("too many lines within the parts begin with the boundary")
 
 
-def _find(view: memoryview, wanted: bytes, at: int) -> int:
-    """Only bytes have a fast search, so a window of them is copied at a time."""
-    while at < len(view):
-        window = bytes(view[at : at + _WINDOW + len(wanted) - 1])
+def _lines(view: memoryview, delimiter: bytes) -> Iterator[tuple[int, int]]:
+    """Where each line that begins with the delimiter starts, its line end included, and where it goes on."""
+    if bytes(view[: len(delimiter)]) == delimiter:
+        yield 0, len(delimiter)
+    wanted = b"\r\n" + delimiter
+    for begin in range(0, len(view), _WINDOW):  # only bytes have a fast search
+        window = bytes(view[begin : begin + _WINDOW + len(wanted) - 1])
         place = window.find(wanted)
-        if place >= 0:
-            return at + place
-        at += _WINDOW
-    return -1
+        while place >= 0:
+            yield begin + place, begin + place + len(wanted)
+            place = window.find(wanted, place + len(wanted))
 
 
 def _part(view: memoryview, number: int) -> Part:

@@ -15,7 +15,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Union
 
-from modelport.core import jsontext
+from modelport.core import claims, jsontext
 from modelport.errors import Unconvertible
 
 Column = Any
@@ -35,6 +35,8 @@ SIZES.update(FP16=2, BF16=2)
 _FORMATS = {code: name for name, code in TYPECODES.items()}
 _FORMATS.update({"l": "INT64", "L": "UINT64", "e": "FP16"})
 _PLAIN = {bool, int, float, str, bytes, type(None)}
+_BYTES = 8
+"""What a cell takes at least in JSON, with its name."""
 _EXACT = 1 << 53
 """Up to here every integer has a float of its own."""
 
@@ -138,7 +140,10 @@ class Table:
 
     @classmethod
     def from_records(cls, records: list[dict[str, Any]]) -> Table:
-        """Rows given as objects. Columns come in first-seen order; numbers, strings and nulls stay as they are."""
+        """Rows given as objects. Columns come in first-seen order; numbers, strings and nulls stay as they are.
+
+        Raises ``BodyTooLarge`` for too many columns, and where nearly all cells are absent ones.
+        """
         if not records:
             return cls.empty(0)
         first = records[0]
@@ -147,6 +152,7 @@ class Table:
             names = tuple(dict.fromkeys(chain.from_iterable(records)))
             if not names:
                 return cls.empty(len(records))
+        claims.check(1, len(names), claims.FEW)
         if len(records) == 1:
             flat = list(first.values())
         else:
@@ -166,6 +172,7 @@ class Table:
     @classmethod
     def _from_uneven(cls, records: list[dict[str, Any]]) -> Table:
         names = tuple(dict.fromkeys(chain.from_iterable(records)))
+        claims.check(len(records), len(names), claims.most(_BYTES * sum(map(len, records))))
         absent = math.nan
         return cls(names, [[record.get(name, absent) for record in records] for name in names])
 
@@ -188,12 +195,13 @@ class Blob:
 
 
 class Json:
-    """Any JSON value."""
+    """Any JSON value. ``origin`` is the protocol whose own message it is, for a contract of the same platform."""
 
-    __slots__ = ("value",)
+    __slots__ = ("value", "origin")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, origin: str | None = None) -> None:
         self.value = value
+        self.origin = origin
 
 
 class Args:

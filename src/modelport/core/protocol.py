@@ -9,6 +9,7 @@ from typing import (
     NamedTuple,
     Protocol,
     Union,
+    runtime_checkable,
 )
 
 from modelport.core.call import Call, Outcome, Reply
@@ -155,4 +156,21 @@ class WireProtocol(Protocol):
 
         ``base`` is the server's URL with what goes before the paths of ``routes``.
         """
+        ...
+
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""A request's headers as they came; names are in lower case."""
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """Habits that few platforms have: a protocol may have them beside what ``WireProtocol`` asks for."""
+
+    def marks(self, headers: Headers) -> list[tuple[str, str]]:
+        """Headers of every answer to a request with these headers, whoever made it; errors too."""
+        ...
+
+    def refuse(self, method: str, path: str) -> ModelportError:
+        """The error for a request that no route has, where the protocol is native to what is served."""
         ...

@@ -1,6 +1,6 @@
 """Tables as they travel: CSV, Arrow, MatrixMarket, JSON records, each perhaps gzipped.
 
-The media type decides what a body is; where that says nothing, its first bytes do, and else it is CSV.
+The media type decides what a body is; where that leaves it open, its first bytes do, and else it is CSV.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ import io
 from itertools import zip_longest
 from typing import Any
 
-from modelport.core import arrow, csvtext, jsontext, mediatype
+from modelport.core import arrow, claims, csvtext, jsontext, mediatype
 from modelport.core.charset import as_utf8, not_utf8
 from modelport.core.compression import decompress
 from modelport.core.dataframe import Frames
 from modelport.core.payload import Blob, Column, Table, Tensor, buffer_format
-from modelport.errors import BodyTooLarge, ConfigError, InvalidInput
+from modelport.errors import BodyTooLarge, ConfigError, InvalidInput, Unconvertible
 
 LIMIT = 1 << 30
 """Bytes that a compressed body may unfold to, where nothing else is said."""
 MIN_ROWS = 1 << 20
 """So many rows any body may claim; a larger one as many as it has bytes."""
+SPARSE_A_BYTE = 256
+"""Cells that a matrix may claim for each of its bytes: most of a sparse one's are not written."""
 
 _GZIP = b"\x1f\x8b"
-_MATRIX = b"%%MatrixMarket"
+MATRIX_MAGIC = b"%%MatrixMarket"
 _NAMED = (
     ("arrow", "arrow"), ("mtx", "matrix"), ("matrixmarket", "matrix"), ("matrix-market", "matrix"),
     ("json", "json"), ("tab-separated-values", "tsv"), ("csv", "csv"),
@@ -31,17 +33,12 @@ _NAMED = (
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
-def is_tabular(blob: Blob) -> bool:
-    """Whether its media type is that of a table, or leaves it open."""
-    return _named(blob) is not None or _media_type(blob) in mediatype.OPEN
-
-
 def read_frame(blob: Blob, sparse_columns: str | None = None, limit: int = LIMIT) -> Any:
     """The ``pandas.DataFrame`` of a body. ``sparse_columns`` is a file with the names of a matrix's columns, one a
     line; ``limit`` is in bytes, for what is compressed.
 
     Raises ``InvalidInput`` saying what is wrong and where, ``InvalidBody`` for damaged compression, ``BodyTooLarge``
-    over the limit.
+    over the limit and for tables that are far larger than their bodies, ``Unconvertible`` for what is no table.
     """
     kind, data = _opened(blob, limit)
     if kind == "arrow":
@@ -73,7 +70,11 @@ def read_table(blob: Blob, limit: int = LIMIT) -> Table:
                 "this body needs pandas, which the model's environment does not have", hint="send CSV or JSON"
             ) from None
         return csvtext.read_plainly(as_utf8(data, blob.charset), _DELIMITERS[kind])
-    return table_of(read_frame(blob, limit=limit))
+    frame = read_frame(blob, limit=limit)
+    if kind == "matrix":  # from here on also its zeros take memory
+        rows, width = frame.shape
+        claims.check(rows, width, claims.most(len(data)))
+    return table_of(frame)
 
 
 def table_of(frame: Any) -> Table:
@@ -105,18 +106,22 @@ def _named(blob: Blob) -> str | None:
 
 def _opened(blob: Blob, limit: int) -> tuple[str, Any]:
     """What a body is ("csv", "tsv", "arrow", "matrix", "json"), and its bytes without gzip."""
+    kind = _named(blob)
+    if kind is None and _media_type(blob) not in mediatype.OPEN:
+        raise Unconvertible(
+            f"this model takes a table, and {_media_type(blob)[:80]} is none", hint="send CSV, Arrow or JSON records"
+        )
     data: Any = blob.data
     if bytes(data[:2]) == _GZIP:
         data = decompress(data, "gzip", limit)
     if not len(data):
         raise InvalidInput("the body is empty")
-    kind = _named(blob)
     if kind is None:
         head = bytes(data[:16])
         if head.startswith((arrow.FILE_MAGIC, arrow.STREAM_MAGIC)):
             kind = "arrow"
         else:
-            kind = "matrix" if head.startswith(_MATRIX) else "csv"
+            kind = "matrix" if head.startswith(MATRIX_MAGIC) else "csv"
     return kind, data
 
 
@@ -162,8 +167,9 @@ def _check_matrix(data: Any, rows: int, width: int, entries: int, field: str) ->
     """Sizes are claims, and memory is taken for them before a value is read."""
     if field == "complex":
         raise InvalidInput("the matrix holds complex numbers; real ones are taken")
-    if rows > _most_rows(data) or width > csvtext.MAX_COLUMNS or entries > 2 * len(data):
+    if rows > _most_rows(data) or entries > 2 * len(data):
         raise BodyTooLarge(f"the body claims {rows} rows, {width} columns and {entries} values in {len(data)} bytes")
+    claims.check(rows, width, claims.most(len(data), SPARSE_A_BYTE))
 
 
 def _names(path: str) -> list[str]:
@@ -210,6 +216,7 @@ def _table_of_rows(names: list[Any], rows: list[Any]) -> Table:
         raise InvalidInput("columns must be names")
     if not names:
         return Table.empty(len(rows))
+    claims.check(1, len(names), claims.FEW)
     return Table(names, [list(cells) for cells in zip_longest(*rows)] if rows else [[] for _ in names])
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.core.protocol import Question, Route, Served, WireProtocol
+from modelport.core.protocol import Particular, Question, Route, Served, WireProtocol
 from modelport.dataplane import Dataplane, Endpoint, configured, hashed
 from modelport.errors import (
     Cancelled,
@@ -102,6 +102,7 @@ class App:
         self._protocols = list(protocols)
         self._native = next((p for p in self._protocols if p.name == native), self._protocols[0])
         self._native_name = native
+        self._particular = {p.name: p for p in self._protocols if isinstance(p, Particular)}
         self._settings = settings
         self._prefix = "/".join(["", *filter(None, settings.url_prefix.split("/"))])
         self._admin_key = configured(settings.admin_key) if settings.admin_key else None
@@ -221,6 +222,9 @@ class App:
             _log.exception("request %s failed inside the server", request.id, extra={"request": request.id})
             reply = self._owner_of(path, methods).error(ModelportError("internal error"), request.id)
         self._note(bound, request, reply.status, begin, reply.code)
+        particular = self._particular.get(bound.owner if bound is not None else self._owner_of(path, methods).name)
+        if particular is not None:
+            reply = reply._replace(headers=[*reply.headers, *particular.marks(scope["headers"])])
         await self._reply(reply, request, send)
 
     async def _serve(self, bound: Bound, request: Request) -> Reply:
@@ -309,16 +313,20 @@ class App:
     # --- around it ---------------------------------------------------------------------------------------
 
     def _no_route(self, path: str, method: str, methods: dict[str, Bound] | None) -> ModelportError:
-        if methods is not None:
-            allowed = sorted(methods)
-            return MethodNotAllowed(f"{method} is not allowed here; {', '.join(allowed)} is", allowed)
-        if path in self._choices:
-            choices = self._choices[path]
+        if methods is None and path in self._choices:
+            choices = list(dict.fromkeys(self._choices[path]))  # one a method
             more = [f"and {len(choices) - MAX_CHOICES} more"] if len(choices) > MAX_CHOICES else []
             hint = ", ".join([*choices[:MAX_CHOICES], *more])
             return NotFound("several models are served here: name the one that is meant", hint=hint)
-        owner = self._root_owner(path)
-        return owner.missing(path, self._plane) if owner is not None else NotFound(f"there is nothing at {path[:200]}")
+        owner = self._owner_of(path, methods)
+        if owner.name == self._native_name and owner.name in self._particular:
+            return self._particular[owner.name].refuse(method, path)
+        if methods is not None:
+            allowed = sorted(methods)
+            return MethodNotAllowed(f"{method} is not allowed here; {', '.join(allowed)} is", allowed)
+        if self._root_owner(path) is not None:
+            return owner.missing(path, self._plane)
+        return NotFound(f"there is nothing at {path[:200]}")
 
     def _root_owner(self, path: str) -> WireProtocol | None:
         for protocol in self._protocols:

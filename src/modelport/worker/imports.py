@@ -24,17 +24,27 @@ def prepare(spec: ModelSpec, shims: list[str]) -> None:
     sys.argv = [spec.root]
 
 
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LEADING = (
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
+    os.path.dirname(importlib.__file__) + os.sep,
+    "<frozen importlib",
+)
+"""Where the code is that leads into the user's."""
 
 
 def user_traceback(fault: BaseException) -> str:
-    """The traceback without the frames that lead from this package into the user's code."""
+    """The traceback without the frames that lead from this package into the user's code.
+
+    Where none is left, as for code that cannot be compiled, the exception alone: it names the file and the line.
+    """
     trace = fault.__traceback__
-    inner = trace
-    while inner is not None and _is_ours(inner.tb_frame.f_code.co_filename):
-        inner = inner.tb_next
-    return "".join(traceback.format_exception(type(fault), fault, inner or trace))
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_LEADING):
+        trace = trace.tb_next
+    if trace is None:
+        return "".join(traceback.format_exception_only(type(fault), fault))
+    return "".join(traceback.format_exception(type(fault), fault, trace))
 
 
-def _is_ours(filename: str) -> bool:
-    return filename.startswith((_OURS, "<frozen importlib"))
+def whole_traceback(fault: BaseException) -> str:
+    """For what may be a defect of this package."""
+    return "".join(traceback.format_exception(type(fault), fault, fault.__traceback__))

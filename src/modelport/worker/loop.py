@@ -86,7 +86,7 @@ class Loop:
             description = self._model.description
             payload, memory = codec.decode(call, body, self._spec, description)
             if kind_of(payload) not in description.also:
-                payload = convert(payload, description.takes, description.columns)
+                payload = convert(payload, description.takes, description.columns, self._spec.limits.body)
             return Asked(call, codec, payload, memory, time.perf_counter_ns() - begin)
         except ModelportError as error:
             return codec.error(error, call.id)
@@ -130,7 +130,7 @@ class Loop:
             except ModelportError as error:
                 reply = asked.codec.error(error, asked.call.id)
             except Exception as fault:  # what the model answered has no form that anybody foresaw
-                capture.current.emit("error", imports.user_traceback(fault))
+                capture.current.emit("error", imports.whole_traceback(fault))
                 unwritten = InvalidOutput(f"the model's answer cannot be written ({type(fault).__name__})")
                 reply = asked.codec.error(unwritten, asked.call.id)
         return message(reply, asked.decoding, nanoseconds, time.perf_counter_ns() - begin)
@@ -169,7 +169,7 @@ class Loop:
 
     def _unexpected(self, fault: Exception) -> ModelportError:
         """A defect of ours, or input that no check foresaw: logged in full, told in one line."""
-        capture.current.emit("error", imports.user_traceback(fault))
+        capture.current.emit("error", imports.whole_traceback(fault))
         if isinstance(fault, (ValueError, TypeError, KeyError, RecursionError, OverflowError)):
             return InvalidInput("the request could not be understood")
         return ModelportError("internal error")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from modelport.contracts.drum import manifest
 from modelport.contracts.drum.manifest import ENVIRONMENT
 from modelport.errors import ConfigError
 from tests.platforms.drum.folders import read, write_folder
@@ -156,6 +157,64 @@ def test_runtime_parameters_are_checked(tmp_path: Path, definition: str, value: 
     metadata = f"runtimeParameterDefinitions:\n  - fieldName: p\n    {definition}\n"
     given = {} if value is None else {"p": value}
     assert faults(write_folder(tmp_path, SCORE, metadata), runtimeParameters=given) == [f"runtime parameter p: {told}"]
+
+
+def test_keys_that_say_nothing_are_as_if_they_were_not_there(tmp_path: Path) -> None:
+    metadata = """
+        name:
+        targetType: regression
+        inferenceModel:
+          targetName: null
+          classLabels: ~
+          positiveClassLabel:
+          predictionThreshold: null
+        runtimeParameterDefinitions:
+          # - fieldName: x
+        """
+    options = read(write_folder(tmp_path, SCORE, metadata)).options
+    assert (options["target"], options["labels"], options["target_name"]) == ("regression", None, None)
+    assert (options["threshold"], options["parameters"]) == (0.5, {})
+
+
+def test_labels_of_one_source_are_not_mixed_with_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSITIVE_CLASS_LABEL", "p")
+    monkeypatch.setenv("NEGATIVE_CLASS_LABEL", "n")
+    folder = write_folder(tmp_path, SCORE, BINARY)
+    assert read(folder, classLabels=["a", "b", "c"], targetType="multiclass").options["labels"] == ["a", "b", "c"]
+    assert read(folder).options["labels"] == ["n", "p"]
+
+
+def test_a_labels_file_that_cannot_be_read_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_folder(tmp_path, SCORE, labels__txt="a\nb\n")
+
+    def denied(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(ConfigError) as caught:
+        manifest.read(str(folder), {"options": {"classLabelsFile": "labels.txt"}})
+    assert any("labels.txt: Permission denied" in fault for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize("value", ["inf", "2.5", "x", "{}", "0"])
+def test_a_number_of_workers_that_is_none(tmp_path: Path, value: str) -> None:
+    parameter = f"  - fieldName: CUSTOM_MODEL_WORKERS\n    type: string\n    defaultValue: '{value}'\n"
+    metadata = f"runtimeParameterDefinitions:\n{parameter}"
+    assert faults(write_folder(tmp_path, SCORE, metadata)) == [f"CUSTOM_MODEL_WORKERS must be 1 to 40, not {value}"]
+
+
+def test_the_older_form_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = "runtimeParameterDefinitions:\n  - fieldName: p\n    type: string\n    allowEmpty: false\n"
+    folder = write_folder(tmp_path, SCORE, metadata)
+    monkeypatch.setenv("MLOPS_RUNTIME_PARAM_p", '{"type": "string", "payload": "x"}')
+    monkeypatch.setenv("MLOPS_RUNTIME_PARAM_CUSTOM_MODEL_WORKERS", '{"type": "numeric", "payload": 2}')
+    assert read(folder).pool.ceil == 2
+
+
+def test_text_that_yaml_took_for_a_number_is_a_fault(tmp_path: Path) -> None:
+    metadata = "runtimeParameterDefinitions:\n  - fieldName: p\n    type: string\n"
+    told = faults(write_folder(tmp_path, SCORE, metadata), runtimeParameters={"p": 1.1})
+    assert told == ["runtime parameter p: 1.1 is no text: put it in quotes"]
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "targetType: [1]\n", "\x00"])

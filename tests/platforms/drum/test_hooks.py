@@ -189,7 +189,7 @@ def test_unstructured_data_is_text_or_bytes_by_its_type(
 
 @pytest.mark.parametrize(("body", "charset"), [(b"\xff", None), (b"x", "no-such-charset")])
 def test_text_that_is_none_is_the_clients_fault(tmp_path: Path, body: bytes, charset: str | None) -> None:
-    with pytest.raises(InvalidInput, match="the body is not"):
+    with pytest.raises(InvalidInput, match=r"not utf8 text|is not known"):
         ask(load(write_folder(tmp_path, ECHO)), body, "text/plain", charset)
 
 
@@ -202,6 +202,7 @@ def test_text_that_is_none_is_the_clients_fault(tmp_path: Path, body: bytes, cha
         ("('né', {'charset': 'latin-1'})", ("text/plain", "latin-1", b"n\xe9")),
         ("(b'x', {'mimetype': 'a/b', 'charset': 'c'})", ("a/b", "c", b"x")),
         ("('x', {})", ("text/plain", "utf8", b"x")),
+        ("('é', {'mimetype': 'text/html; charset=latin-1'})", ("text/html; charset=latin-1", "latin-1", b"\xe9")),
     ],
 )
 def test_what_score_unstructured_may_return(tmp_path: Path, answer: str, expected: Any) -> None:
@@ -211,7 +212,19 @@ def test_what_score_unstructured_may_return(tmp_path: Path, answer: str, expecte
 
 
 @pytest.mark.parametrize(
-    "answer", ["None", "7", "['x']", "('x',)", "('x', 'y')", "('x', {}, {})", "('é', {'charset': 'ascii'})", "(7, {})"]
+    "answer",
+    [
+        "None",
+        "7",
+        "['x']",
+        "('x',)",
+        "('x', 'y')",
+        "('x', {}, {})",
+        "('x', {'mimetype': 7})",
+        "('x', {'mimetype': 'x' * 201})",
+        "('é', {'charset': 'ascii'})",
+        "(7, {})",
+    ],
 )
 def test_what_score_unstructured_may_not_return(tmp_path: Path, answer: str) -> None:
     custom = f"def score_unstructured(model, data, **kwargs):\n    return {answer}\n"
@@ -230,6 +243,7 @@ def test_what_score_unstructured_may_not_return(tmp_path: Path, answer: str) -> 
             "regression",
             "nobody knows how to predict with it",
         ),
+        ("def load_model(code_dir):\n    return 1\n", "transform", "a transform task needs the hook transform"),
         (
             "def score(data, model, **kwargs):\n    return data\n",
             "binary",

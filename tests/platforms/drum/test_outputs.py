@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from modelport.contracts.drum.outputs import TOLERANCE, Target, framed
-from modelport.errors import InvalidOutput
+from modelport.errors import InvalidOutput, LoadError
 
 PD: Any = pd
 
@@ -128,6 +128,56 @@ def test_arrays_of_the_wrong_form_are_refused(answer: Any, target: Target, told:
     with pytest.raises(InvalidOutput) as caught:
         framed(answer, target)
     assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "expected"),
+    [
+        (["good", "bad"], ["bad", "good"], ["good", "bad"]),
+        (["0", "1"], ["0.0", "1.0"], ["0.0", "1.0"]),
+        (["0", "1"], ["1.0", "0.0"], ["0.0", "1.0"]),
+        (["False", "True"], ["false", "true"], ["false", "true"]),
+        (["False", "True"], ["true", "false"], ["false", "true"]),
+        (["0", "1", "2"], ["a", "b", "c"], ["a", "b", "c"]),
+        (["1", "1.0"], ["1.0", "1"], ["1", "1.0"]),
+        (None, ["no", "yes"], ["no", "yes"]),
+    ],
+)
+def test_stated_labels_are_matched_with_the_models_own(
+    classes: list[str] | None, labels: list[str], expected: list[str]
+) -> None:
+    assert Target("multiclass", labels, classes=classes).order() == expected
+
+
+@pytest.mark.parametrize("classes", [["bad", "good"], ["1", "2"], ["Good", "Bad", "other"]])
+def test_labels_that_are_others_than_the_models_are_never_guessed(classes: list[str]) -> None:
+    with pytest.raises(LoadError, match=r"the model's classes are '.*', and the stated labels 'Bad', 'Good'"):
+        Target("binary", ["Bad", "Good"], classes=classes).order()
+
+
+def test_columns_may_be_written_otherwise_than_labels() -> None:
+    target = Target("binary", ["0.0", "1.0"])
+    assert columns(target, pd.DataFrame({1.0: [0.25], 0.0: [0.75]})) == {"0.0": [0.75], "1.0": [0.25]}
+
+
+@pytest.mark.parametrize("endless", [np.inf, -np.inf])
+def test_infinite_predictions_are_no_numbers_that_json_has(endless: float) -> None:
+    for read in (
+        lambda: Target("regression").read(pd.DataFrame({"Predictions": [1.0, endless]}), 2, "score"),
+        lambda: Target("anomaly").read_numbers(np.array([1.0, endless]), 2),
+    ):
+        with pytest.raises(InvalidOutput, match=r"the prediction of row 1 is -?inf"):
+            read()
+
+
+def test_text_is_no_number_even_if_it_reads_like_one() -> None:
+    with pytest.raises(InvalidOutput, match="must be numbers; '2' is none"):
+        Target("regression").read(pd.DataFrame({"Predictions": np.array([1.0, "2"], dtype=object)}), 2, "score")
+
+
+def test_numbers_of_too_few_rows_are_told() -> None:
+    with pytest.raises(InvalidOutput, match="the model returned 1 rows for 2"):
+        Target("regression").read_numbers(np.array([1.0]), 2)
 
 
 def test_no_rows_are_no_predictions() -> None:

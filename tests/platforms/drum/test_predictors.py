@@ -266,14 +266,14 @@ def test_labels_are_text(tmp_path: Path) -> None:
         assert load(tmp_path).description.labels == labels
 
 
-def test_labels_are_matched_by_name_and_else_by_place(tmp_path: Path) -> None:
+def test_stated_labels_are_matched_by_name(tmp_path: Path) -> None:
     expected = artifacts.pipeline(tmp_path, BINARY)(rows(BINARY))
     csv = as_csv(rows(BINARY))
     turned = ask(load(tmp_path, positiveClassLabel="no", negativeClassLabel="yes"), csv).probabilities
     assert list(turned) == ["yes", "no"]
     assert numpy.allclose(turned["yes"], expected[:, 1])
-    other = ask(load(tmp_path, positiveClassLabel="1", negativeClassLabel="0"), csv).probabilities
-    assert numpy.allclose(other["1"], expected[:, 1])
+    error = refused(tmp_path, positiveClassLabel="1", negativeClassLabel="0")
+    assert error.message == "the model's classes are 'no', 'yes', and the stated labels '0', '1'"
 
 
 def test_a_classifier_without_probabilities(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,43 @@ def test_an_empty_body_holds_no_rows(models: Running) -> None:
     assert "empty" in told(predict(models, "double", ""), 422)
 
 
+ODD = """
+import pandas as pd
+
+def score(data, model, **kwargs):
+    told = f"{data.columns.name} {list(data.columns)}"
+    data.columns.name = "mine"
+    return pd.DataFrame({"reply": [told] * len(data)})
+"""
+BATCHED = "target: textgeneration\noptions: {targetName: reply}\nbatching: {maxRequests: 8}\n"
+
+
+@pytest.fixture(scope="module")
+def batched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with serving(write_folder(tmp_path_factory.mktemp("batched") / "odd", ODD, modelport__yaml=BATCHED)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/xml", "text/html"])
+def test_what_is_no_table_is_refused_with_and_without_batching(models: Running, batched: Running, kind: str) -> None:
+    for server, path in ((models, "/drum/double/predict/"), (batched, "/predict/")):
+        text = told(server.post(path, ROWS.encode(), headers={"Content-Type": kind}), 422)
+        assert f"takes a table, and {kind} is none" in text
+        assert server.post(path, ROWS.encode(), headers={"Content-Type": ""}).status == 200
+
+
+def test_what_a_hook_does_to_the_names_of_a_request_is_not_in_the_next(batched: Running) -> None:
+    for _ in range(3):
+        answer = batched.post("/predict/", ROWS.encode(), headers=CSV)
+        assert answer.json()["predictions"][0] == {"reply": "None ['x', 'y']"}
+
+
+@pytest.mark.parametrize("model", ["double", "yesno", "levels", "talk", "clean"])
+def test_an_empty_list_of_records_is_answered_with_one(models: Running, model: str) -> None:
+    answer = models.post(f"/drum/{model}/predict/", b"[]", headers={"Content-Type": "application/json"})
+    assert (answer.status, answer.json()) == (200, {"predictions": []})
+
+
 # --- unstructured ----------------------------------------------------------------------------------------
 
 
@@ -291,6 +329,7 @@ def test_a_large_body_reaches_the_hook_as_it_is(echo: Running) -> None:
 def test_a_charset_that_does_not_fit_is_told(echo: Running) -> None:
     assert "nonsense" in told(unstructured(echo, Content_Type="text/plain;charset=nonsense"), 422)
     assert "utf8" in told(unstructured(echo, body=b"\xff"), 422)
+    assert "undefined" in told(unstructured(echo, Content_Type="text/plain;charset=undefined"), 422)
 
 
 def test_no_answer_can_forge_headers(echo: Running) -> None:
@@ -447,7 +486,7 @@ def test_a_load_that_fails_leaves_the_server_up_and_says_why(tmp_path: Path) -> 
             assert "RuntimeError: no such weights" in told(server.get(path), 513)
         assert server.request("HEAD", "/health/").status == 513
         assert "no such weights" in told(server.post("/predictUnstructured/", b"x"), 513)
-        assert server.get("/info/").json()["state"] == "starting"
+        assert server.get("/info/").json()["state"] == "failed"
         assert server.get("/stats/").status == 200
         (folder / "broken").unlink()
         until(lambda: server.get("/health/").status == 200, 30, "the model to be loaded after all")
@@ -498,6 +537,15 @@ def test_an_unloaded_model_is_no_failure(tmp_path: Path, files: dict[str, str]) 
         assert server.get("/").status == 200
         told(server.get("/health/"), 503)
         told(unstructured(server), 503)
+
+
+def test_code_that_cannot_be_compiled_is_shown_by_its_own_line_alone(tmp_path: Path) -> None:
+    with serving(write_folder(tmp_path, "x = 1\ndef score(data, model:\n", "targetType: regression")) as server:
+        (line,) = [line["message"] for line in server.logs if "does not load" in line["message"]]
+    assert f'File "{tmp_path / "custom.py"}", line 2' in line
+    assert "SyntaxError" in line
+    assert "modelport/" not in line
+    assert "importlib" not in line
 
 
 def test_a_load_that_fails_may_end_the_server(tmp_path: Path) -> None:

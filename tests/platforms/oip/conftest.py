@@ -57,6 +57,21 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A Seldon component "Total" (of a row)."""
+    folder = tmp_path_factory.mktemp("components")
+    (folder / "Total.py").write_text(
+        "import numpy as np\n\n\n"
+        "class Total:\n"
+        "    def predict(self, X, names, meta=None):\n"
+        "        return np.asarray(X, dtype=float).sum(axis=1)\n"
+    )
+    (folder / "modelport.yaml").write_text("contract: seldon\n")
+    with serving(folder / "Total.py") as server:
+        yield server
+
+
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A folder for models of a test's own server."""

@@ -14,9 +14,11 @@ def tensor(name: str, data: list[Any], datatype: str = "FP64", shape: list[int] 
     return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
 
 
+JSON = {"Content-Type": "application/json"}
 ROW = {"a": 3.0, "b": 3.0, "c": 3.0, "d": 3.0}
 CSV = b"a,b,c,d\n3,3,3,3\n"
 COLUMNS = {"inputs": [tensor(name, [value]) for name, value in ROW.items()]}
+MESSAGE = {"data": {"names": list(ROW), "ndarray": [list(ROW.values())]}}
 
 # (what is served, protocol): server, path, request, and what must be in the answer
 CONVERTS: dict[tuple[str, str], tuple[str, str, Any, Any]] = {
@@ -42,6 +44,12 @@ CONVERTS: dict[tuple[str, str], tuple[str, str, Any, Any]] = {
     ("dataiku function", "drum"): (
         "tables", "/drum/fn/predictUnstructured/", {"x": 1.5, "y": "é"}, {"x": 1.5, "y": "é"},
     ),
+    ("dataiku prediction", "seldon"): (
+        "tables", "/seldon/sum/predict", MESSAGE, {"data": {"names": [], "ndarray": [12.0]}},
+    ),
+    ("dataiku function", "seldon"): (
+        "tables", "/seldon/fn/predict", {"jsonData": {"x": 1.5, "y": "é"}}, {"jsonData": {"x": 1.5, "y": "é"}},
+    ),
     ("drum structured", "dataiku"): (
         "folders",
         "/public/api/v1/total/total/predict",
@@ -62,12 +70,32 @@ CONVERTS: dict[tuple[str, str], tuple[str, str, Any, Any]] = {
         {"outputs": [{**tensor("response", ["é"], "BYTES"), "parameters": {"content_type": "text/plain"}}]},
     ),
     ("drum unstructured", "drum"): ("folders", "/drum/echo/predictUnstructured/", {"x": 1.5}, {"x": 1.5}),
+    ("drum structured", "seldon"): (
+        "folders", "/seldon/total/predict", MESSAGE, {"data": {"names": [], "ndarray": [12.0]}},
+    ),
+    ("drum unstructured", "seldon"): ("folders", "/seldon/echo/predict", {"strData": "é"}, {"strData": "é"}),
+    ("seldon component", "dataiku"): (
+        "components",
+        "/public/api/v1/Total/Total/predict",
+        {"features": ROW},
+        {"result": {"prediction": 12.0, "ignored": False}},
+    ),
+    ("seldon component", "oip"): (
+        "components", "/v2/models/Total/infer", COLUMNS, {"outputs": [tensor("predict", [12.0], shape=[1, 1])]},
+    ),
+    ("seldon component", "drum"): ("components", "/drum/Total/predict/", CSV, {"predictions": [12.0]}),
+    ("seldon component", "seldon"): (
+        "components", "/predict", MESSAGE, {"data": {"names": [], "ndarray": [12.0]}, "meta": {}},
+    ),
     ("tensors", "dataiku"): (
         "tensors", "/public/api/v1/sk/sk/predict", {"features": ROW}, {"result": {"prediction": 1, "ignored": False}},
     ),
     ("tensors", "drum"): ("tensors", "/drum/sk/predict/", CSV, {"predictions": [1]}),
     ("tensors", "oip"): (
         "tensors", "/v2/models/sk/infer", COLUMNS, {"outputs": [tensor("predict", [1], "INT64", [1, 1])]},
+    ),
+    ("tensors", "seldon"): (
+        "tensors", "/seldon/sk/predict", MESSAGE, {"data": {"names": [], "ndarray": [1]}},
     ),
 }  # fmt: skip
 
@@ -102,7 +130,7 @@ def test_every_registered_platform_is_in_the_matrix() -> None:
 def test_what_converts(request: pytest.FixtureRequest, pair: tuple[str, str]) -> None:
     which, path, asked, want = CONVERTS[pair]
     server: Running = request.getfixturevalue(which)
-    answer = server.post(path, asked)
+    answer = server.post(path, asked, headers={} if isinstance(asked, bytes) else JSON)
     assert answer.status == 200, answer.body
     body = answer.json()
     assert {key: body[key] for key in want} == want

@@ -65,7 +65,8 @@ class Code:
 
         file = self.runtime_params_file
         try:
-            content = yaml.safe_load(Path(file).read_text("utf-8"))
+            # as text: an unquoted 1.10 is a version, and no number, where its parameter is a string
+            content = yaml.BaseLoader(Path(file).read_text("utf-8")).get_single_data()
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
             raise ConfigError(f"--runtime-params-file {file}: {' '.join(str(fault).split())}") from None
         if not isinstance(content, dict):

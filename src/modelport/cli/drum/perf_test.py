@@ -17,8 +17,7 @@ from cyclopts import Parameter
 from modelport import config
 from modelport.cli.complain import complain
 from modelport.cli.drum.options import Code
-from modelport.cli.options import Json
-from modelport.core.call import FUNCTION
+from modelport.cli.options import Json, Verbose
 from modelport.errors import ConfigError, InvalidOutput, LoadError, ModelError
 
 if TYPE_CHECKING:
@@ -97,6 +96,7 @@ def perf_test(
     ] = None,
     plan: Plan = USUAL,
     json: Json = False,
+    verbose: Verbose = False,
 ) -> int:
     """Measure how long requests of 1 row, 10 rows and so on take."""
     import uvloop
@@ -105,11 +105,11 @@ def perf_test(
 
     _check(output, plan)
     settings = config.resolve({"log_level": "error"})
-    logs.configure("human", settings.log_level)
+    logs.configure("human", "info" if verbose else settings.log_level)
     spec = code.find(settings)
     rows = Rows(spec, source)
     try:
-        measured = uvloop.run(_measure(spec, settings, rows, plan))
+        measured = uvloop.run(_measure(spec, settings, rows, plan, verbose))
     except (LoadError, ModelError) as error:
         complain(error)
         return 1
@@ -143,10 +143,10 @@ class Rows:
     def __init__(self, spec: ModelSpec, path: str) -> None:
         from modelport.cli import csvcut
         from modelport.cli.datafile import DataFile
-        from modelport.cli.dialects import reads_by_itself
+        from modelport.cli.dialects import FILES
 
         with DataFile(path) as file:
-            if not file.can_be_cut or spec.operation == FUNCTION or reads_by_itself(spec):
+            if not file.can_be_cut or FILES.is_opaque(spec):
                 raise ConfigError(
                     "perf-test repeats the rows of a CSV file, which this model does not take",
                     hint="modelport bench sends one request over and over",
@@ -169,14 +169,14 @@ class Rows:
         return sum(map(len, self._records)) // len(self._records) * rows
 
 
-async def _measure(spec: ModelSpec, settings: config.Settings, rows: Rows, plan: Plan) -> list[Measured]:
-    from modelport.cli.dialects import DrumDialect
+async def _measure(spec: ModelSpec, settings: config.Settings, rows: Rows, plan: Plan, verbose: bool) -> list[Measured]:
+    from modelport.cli.dialects import FILES
     from modelport.cli.local import loaded
 
     sizes = plan.samples or [10**power for power in POWERS]
     measured: list[Measured] = []
-    async with loaded(spec, settings, DrumDialect()) as model:
-        with _progress(len(sizes)) as tell:
+    async with loaded(spec, settings, FILES) as model:
+        with _progress(len(sizes), is_shown=sys.stderr.isatty() and not verbose) as tell:
             for size in sizes:
                 if plan.samples is None and measured and _is_enough(measured[-1], size, rows, plan):
                     break
@@ -191,10 +191,10 @@ def _is_enough(last: Measured, size: int, rows: Rows, plan: Plan) -> bool:
 
 
 async def _measure_size(model: LocalModel, rows: Rows, size: int, plan: Plan) -> Measured:
-    from modelport.cli.dialects import DrumDialect, Request
+    from modelport.cli.dialects import FILES
 
     body = rows.body(size)
-    request = Request("predict", body, headers={"content-type": rows.content_type, "accept": "text/csv"})
+    request = FILES.of_file(model.spec, body, rows.content_type)
     seconds: list[float] = []
     _forget_peak(model.pid)
     end = time.perf_counter() + plan.seconds
@@ -203,7 +203,7 @@ async def _measure_size(model: LocalModel, rows: Rows, size: int, plan: Plan) ->
         reply = await model.ask(request)
         took = time.perf_counter() - begin
         if reply.code is not None or reply.status >= 400:
-            raise InvalidOutput(f"{size} rows: {DrumDialect().fault(reply.body)}")
+            raise InvalidOutput(f"{size} rows: {FILES.fault(reply.body)}")
         if number or took > plan.seconds:  # the first warms up
             seconds.append(took)
         if seconds and time.perf_counter() > end:
@@ -227,12 +227,12 @@ def _peak(pid: int) -> int | None:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
+def _progress(total: int, is_shown: bool) -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as shown:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown) as shown:
         bar = shown.add_task("loading", total=total)
         yield lambda what: shown.update(bar, advance=1, description=what)
 

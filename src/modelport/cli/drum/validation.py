@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from modelport import config
 from modelport.cli.drum.options import Code
-from modelport.cli.options import Json
+from modelport.cli.options import Json, Verbose
 from modelport.core.call import PREDICT
 from modelport.errors import ConfigError
 
@@ -25,12 +25,12 @@ def validation(
         ),
     ],
     json: Json = False,
-    verbose: Annotated[bool, Parameter(help="Show what the model prints and logs meanwhile.", negative="")] = False,
+    verbose: Verbose = False,
 ) -> int:
     """Try a code folder on the rows of a file."""
     from modelport.cli.check import report
     from modelport.cli.datafile import DataFile, filled
-    from modelport.cli.dialects import DrumDialect
+    from modelport.cli.dialects import FILES
     from modelport.cli.samples import JSON, MAX_BYTES
     from modelport.monitoring import logs
 
@@ -41,4 +41,4 @@ def validation(
         if spec.operation == PREDICT and not (file.can_be_cut or file.media_type == JSON):
             raise ConfigError(f"validation tries rows of CSV or JSON, and {file.name} is {file.content_type}")
         data = filled(file.read, MAX_BYTES)
-    return report([DrumDialect().given(spec, data)], settings, json, is_strict=True)
+    return report([FILES.given(spec, data)], settings, json, is_strict=True)

@@ -8,14 +8,20 @@ from urllib.parse import parse_qsl
 
 from modelport.contracts.drum import detect, predictors
 from modelport.contracts.drum.hooks import Hooks, deliver
+from modelport.contracts.drum.labels import labels as class_labels
 from modelport.contracts.drum.outputs import CLASSES, NUMERIC, Target, framed
+from modelport.contracts.drum.predictors import refusals
 from modelport.core import mediatype, tabular
 from modelport.core.call import Call, Outcome
+from modelport.core.charset import decoded
 from modelport.core.contract import Model
 from modelport.core.dataframe import Frames
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Blob, Payload, Table
-from modelport.errors import InvalidInput, InvalidOutput, LoadError
+from modelport.errors import InvalidOutput, LoadError
+
+MAX_MIMETYPE = 200
+"""Characters that a hook may mark its answer with."""
 
 
 class DrumContract:
@@ -57,6 +63,17 @@ def loaded(spec: ModelSpec, hooks: Hooks) -> Any:
     return model
 
 
+def unloaded(spec: ModelSpec) -> Any:
+    """What hooks get where there is no ``load_model``: the object in the named model file, or in the only one.
+
+    Else None: the files may be another hook's affair.
+    """
+    named = spec.options["artifact"]
+    if named is None and len(detect.artifacts(spec.root)) != 1:
+        return None
+    return predictors.read(predictors.choose(spec.root, named))
+
+
 class Structured:
     """A model that takes rows."""
 
@@ -76,18 +93,22 @@ class Structured:
         self.description = self._describe()
 
     def _load(self, spec: ModelSpec) -> Any:
-        """The model that the hooks get; without a ``score`` hook, also what predicts with it."""
+        """The model that the hooks get; where no hook scores, also what predicts with it."""
         hooks, options = self._hooks, spec.options
-        if hooks.load_model is not None:
-            model = loaded(spec, hooks)
-            if hooks.score is None and options["target"] != "transform":
+        if hooks.score is not None or options["target"] == "transform":
+            return unloaded(spec) if hooks.load_model is None else loaded(spec, hooks)
+        model = None if hooks.load_model is None else loaded(spec, hooks)
+        try:
+            if model is not None:
                 self._predictor = predictors.wrap(model)
-            return model
-        is_needed = hooks.score is None and options["target"] != "transform"
-        if is_needed or options["artifact"] or detect.artifacts(spec.root):
-            self._predictor = predictors.load(predictors.choose(spec.root, options["artifact"]))
-            return self._predictor.model
-        return None
+            else:
+                self._predictor = predictors.load(predictors.choose(spec.root, options["artifact"]))
+        except LoadError as fault:
+            if hooks.transform is not None and options["target"] is None:
+                only = "targetType: transform in model-metadata.yaml, if all it does is to transform"
+                fault.hint = f"{fault.hint}; or {only}" if fault.hint else only
+            raise
+        return self._predictor.model
 
     def _find_target(self, spec: ModelSpec) -> Target:
         options, predictor = spec.options, self._predictor
@@ -96,8 +117,10 @@ class Structured:
         if kind is None:
             is_classifier = predictor is not None and self._hooks.score is None and predictor.is_classifier
             kind = ("binary" if len(classes or []) == 2 else "multiclass") if is_classifier else "regression"
+        if kind == "transform" and self._hooks.transform is None:
+            raise LoadError("a transform task needs the hook transform in custom.py")
         if kind in CLASSES and labels is None:
-            labels = classes
+            labels = classes or class_labels(getattr(self._model, "classes_", None))
             if labels is None:
                 raise LoadError(
                     f"the class labels of this {kind} model are not known",
@@ -105,7 +128,10 @@ class Structured:
                 )
         if kind == "binary" and len(labels or []) != 2:
             raise LoadError(f"a binary target has two class labels, and the model has {len(labels or [])}")
-        return Target(kind, labels, options["target_name"], options["threshold"], options["positive_first"], classes)
+        target = Target(kind, labels, options["target_name"], options["threshold"], options["positive_first"], classes)
+        if kind in CLASSES:
+            target.order()  # or say now that it does not fit
+        return target
 
     def _label_arguments(self) -> dict[str, Any]:
         """What a ``score`` hook is told of the classes."""
@@ -116,7 +142,10 @@ class Structured:
 
     def _describe(self) -> Description:
         target = self._target
-        columns = (self._predictor.columns if self._predictor is not None else None) or []
+        hooks, predictor = self._hooks, self._predictor
+        is_behind = hooks.transform is not None or hooks.read_input_data is not None  # then its columns are made there
+        columns = [] if predictor is None or is_behind else predictor.columns or []
+        are_numbers = predictor is not None and predictor.is_numeric
         is_number = target.kind in ("regression", "anomaly")
         outputs = [Field("predict", "FP64" if is_number else "BYTES", [-1, 1])]
         if target.kind in CLASSES:
@@ -125,7 +154,7 @@ class Structured:
             "table",
             "drum",
             columns,
-            [Field(name, "FP64", [-1, 1]) for name in columns],
+            [Field(name, "FP64", [-1, 1]) for name in columns] if are_numbers else [],
             outputs if target.kind != "transform" else [],
             target.labels or None,
             also=["blob"] if self._takes_bodies else [],
@@ -136,9 +165,12 @@ class Structured:
         hooks, model = self._hooks, self._model
         data = self._read(payload)
         rows = len(data) if hasattr(data, "columns") else None
-        hook = "the model"
+        if rows == 0 and not len(data.columns):  # an empty list of records: no hook could find its columns
+            is_transform = self._target.kind == "transform"
+            return Outcome(payload=Table.empty(0)) if is_transform else Outcome(predictions=[])
+        hook, source = "the model", "read_input_data"
         if hooks.transform is not None:
-            data = hooks.transform(data, model)
+            data, source = hooks.transform(data, model), "transform"
             if self._target.kind == "transform":
                 return self._transformed(data, rows)
         if hooks.score is not None:
@@ -146,7 +178,8 @@ class Structured:
         elif self._predictor is not None:
             if rows == 0:
                 return Outcome(predictions=[], probabilities=None)
-            answer = self._predictor.predict(data, self._target.kind in CLASSES)
+            _expect_frame(data, source)
+            answer = refusals.answer(self._predictor, data, self._target.kind in CLASSES)
             if hooks.post_process is None and self._target.kind in NUMERIC:
                 return self._target.read_numbers(answer, rows)
             data = framed(answer, self._target)
@@ -167,11 +200,15 @@ class Structured:
         return tabular.frame_of(payload, self._frames)
 
     def _transformed(self, data: Any, rows: int | None) -> Outcome:
-        if not hasattr(data, "columns") or not hasattr(data, "to_numpy"):
-            raise InvalidOutput(f"transform returned {type(data).__name__}; a pandas DataFrame was expected")
+        _expect_frame(data, "transform")
         if rows is not None and len(data) != rows:
             raise InvalidOutput(f"transform returned {len(data)} rows for {rows}")
         return Outcome(payload=tabular.table_of(data))
+
+
+def _expect_frame(data: Any, hook: str) -> None:
+    if not hasattr(data, "columns") or not hasattr(data, "to_numpy"):
+        raise InvalidOutput(f"{hook} returned {type(data).__name__}; a pandas DataFrame was expected")
 
 
 class Unstructured:
@@ -181,11 +218,7 @@ class Unstructured:
         if hooks.score_unstructured is None:
             raise LoadError("an unstructured model needs score_unstructured in custom.py")
         self._score = hooks.score_unstructured
-        self._model: Any = None
-        if hooks.load_model is not None:
-            self._model = loaded(spec, hooks)
-        elif spec.options["artifact"] or detect.artifacts(spec.root):
-            self._model = predictors.load(predictors.choose(spec.root, spec.options["artifact"])).model
+        self._model = unloaded(spec) if hooks.load_model is None else loaded(spec, hooks)
         self.description = Description(
             "blob", "drum", outputs=[Field("response", "BYTES", [1])], details={"targetType": "unstructured"}
         )
@@ -196,10 +229,7 @@ class Unstructured:
         charset = payload.charset or "utf8"
         data: Any = bytes(payload.data)
         if mediatype.is_text(mimetype):
-            try:
-                data = data.decode(charset)
-            except (LookupError, UnicodeDecodeError) as fault:
-                raise InvalidInput(f"the body is not {charset[:40]} text: {fault}") from None
+            data = decoded(data, charset)
         query = dict(parse_qsl(call.query, keep_blank_values=True))
         answer = self._score(self._model, data, mimetype=mimetype, charset=charset, query=query)
         return Outcome(payload=blob_of(answer))
@@ -213,6 +243,9 @@ def blob_of(answer: Any) -> Blob:
             raise InvalidOutput("score_unstructured returned a tuple that is not (data, dict)")
         answer, told = answer
     mimetype, charset = told.get("mimetype"), told.get("charset")
+    if not isinstance(mimetype, (str, type(None))) or len(mimetype or "") > MAX_MIMETYPE:
+        raise InvalidOutput(f"score_unstructured returned {str(mimetype)[:80]!r} as mimetype")
+    charset = charset or mediatype.parsed(mimetype or "")[1]
     if isinstance(answer, str):
         charset = charset or "utf8"
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from modelport.contracts.drum.detect import CODE, METADATA, artifacts, hooks
+from modelport.contracts.drum.labels import label
 from modelport.core.call import FUNCTION, PREDICT
 from modelport.core.model import ModelSpec, PoolSettings
 from modelport.errors import ConfigError
@@ -24,6 +25,8 @@ TARGETS = ("regression", "binary", "multiclass", "anomaly", "transform", "unstru
 Outline = TypeVar("Outline", bound=BaseModel)
 
 
+OLD = "MLOPS_RUNTIME_PARAM_"
+"""What goes before the name of a parameter in the older form."""
 WORKERS, MAX_WORKERS = "CUSTOM_MODEL_WORKERS", 40
 WAITING, TIMEOUT = 64, 600_000
 """Requests that wait, and the milliseconds that one may wait and run: clients of the platform give up after 600 s."""
@@ -32,14 +35,12 @@ WAITING, TIMEOUT = 64, 600_000
 NULLS = (None, "", "null", "~")
 
 
-def _label(value: Any) -> Any:
+def _text(value: Any) -> Any:
     """Labels are text; YAML takes unquoted ones for numbers and truth values."""
-    if isinstance(value, bool):
-        return "True" if value else "False"
-    return str(value) if isinstance(value, (int, float)) else value
+    return label(value) if isinstance(value, (bool, int, float)) else value
 
 
-Label = Annotated[str, BeforeValidator(_label)]
+Label = Annotated[str, BeforeValidator(_text)]
 
 
 class Inference(BaseModel):
@@ -107,15 +108,18 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
     root = place if place.is_dir() else place.parent
     faults: list[str] = []
     options = _options(given, faults)
+    environment = _environment(faults)
     metadata = _metadata(root / METADATA, faults) if place.is_dir() else Metadata()
     if place.is_file():
         options.artifact = place.name
     elif options.artifact is not None and not (root / options.artifact).is_file():
         faults.append(f"artifact: there is no {options.artifact!r}")
-    labels = _Labels(root, options, metadata.inferenceModel, faults)
+    inference = metadata.inferenceModel
+    labels = _Labels(root, (options, environment, inference), faults)
     found = hooks(str(root / CODE)) if place.is_dir() else []
     has_model = place.is_file() or bool(artifacts(str(root)))
-    target = _target(options.targetType or metadata.targetType, labels, found, has_model, faults)
+    stated = options.targetType or environment.targetType or metadata.targetType
+    target = _target(stated, labels, found, has_model, faults)
     sparse = _file(root, options.sparseColumnFile, "sparseColumnFile", faults)
     parameters = _parameters(metadata.runtimeParameterDefinitions, options.runtimeParameters, faults)
     pool = _pool(parameters, faults)
@@ -134,7 +138,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
                 "code": CODE if (place / CODE).is_file() else None,
                 "artifact": options.artifact,
                 "target": target,
-                "target_name": options.targetName or metadata.inferenceModel.targetName,
+                "target_name": options.targetName or environment.targetName or inference.targetName,
                 "labels": labels.names,
                 "threshold": labels.threshold,
                 "positive_first": options.binaryOrder == "positive-first",
@@ -151,15 +155,16 @@ def _name(text: str) -> str:
 
 
 def _options(given: Mapping[str, Any], faults: list[str]) -> Options:
-    """What was said outright, then what the environment says."""
     said = dict(given.get("options") or {})
     if given.get("target"):
         said.setdefault("targetType", given["target"])
-    for name, variable in ENVIRONMENT.items():
-        value = os.environ.get(variable)
-        if value and name not in said:
-            said[name] = _listed(value) if name == "classLabels" else value
     return _checked(Options, said, "options", faults)
+
+
+def _environment(faults: list[str]) -> Options:
+    said = {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
+    listed = {name: _listed(value) if name == "classLabels" else value for name, value in said.items()}
+    return _checked(Options, listed, "environment", faults)
 
 
 def _listed(text: str) -> Any:
@@ -181,7 +186,14 @@ def _metadata(file: Path, faults: list[str]) -> Metadata:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         faults.append(f"{METADATA}: {' '.join(str(fault).split())}")
         return Metadata()
-    return _checked(Metadata, content, METADATA, faults)
+    return _checked(Metadata, _stated(content), METADATA, faults)
+
+
+def _stated(content: Any) -> Any:
+    """Without the keys that are there but say nothing."""
+    if isinstance(content, dict):
+        return {key: _stated(value) for key, value in content.items() if value not in NULLS}
+    return [_stated(item) for item in content] if isinstance(content, list) else content
 
 
 def _checked(kind: type[Outline], content: Any, where: str, faults: list[str]) -> Outline:
@@ -198,14 +210,14 @@ def _checked(kind: type[Outline], content: Any, where: str, faults: list[str]) -
 class _Labels:
     """``names``: the class labels, for a binary target the negative one first; None where nobody says them."""
 
-    def __init__(self, root: Path, options: Options, metadata: Inference, faults: list[str]) -> None:
-        for source in (options, metadata):
+    def __init__(self, root: Path, sources: Sequence[Inference], faults: list[str]) -> None:
+        for source in sources:
             self.is_binary = bool(source.positiveClassLabel or source.negativeClassLabel)
             self.names = self._from(root, source, faults)
             if self.names is not None or self.is_binary:
                 break
-        threshold = options.predictionThreshold
-        self.threshold = next((v for v in (threshold, metadata.predictionThreshold) if v is not None), 0.5)
+        thresholds = [source.predictionThreshold for source in sources]
+        self.threshold = next((value for value in thresholds if value is not None), 0.5)
 
     def _from(self, root: Path, source: Inference, faults: list[str]) -> list[str] | None:
         pair = [source.negativeClassLabel, source.positiveClassLabel]
@@ -219,8 +231,7 @@ class _Labels:
         names = source.classLabels
         file = _file(root, source.classLabelsFile, "classLabelsFile", faults)
         if names is None and file is not None:
-            lines = Path(file).read_text("utf-8-sig", errors="replace").splitlines()
-            names = [line.strip() for line in lines if line.strip()]
+            names = _lines(Path(file), faults)
         if names is None:
             return None
         if len(names) < 2:
@@ -228,6 +239,15 @@ class _Labels:
         doubles = sorted({name for name in names if names.count(name) > 1})
         faults += [f"class label {name!r} is there twice" for name in doubles]
         return names
+
+
+def _lines(file: Path, faults: list[str]) -> list[str]:
+    try:
+        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
+    except OSError as fault:
+        faults.append(f"classLabelsFile: {file}: {fault.strerror}")
+        return []
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _target(stated: str | None, labels: _Labels, found: list[str], has_model: bool, faults: list[str]) -> str | None:
@@ -252,9 +272,14 @@ def _pool(parameters: Mapping[str, Any], faults: list[str]) -> PoolSettings:
     """As many processes as the platform would run: one, unless a model says that several may run."""
     stated = parameters.get(WORKERS, {}).get("value")
     stated = os.environ.get(WORKERS, 1 if stated is None else stated)
+    if OLD + WORKERS in os.environ:
+        try:
+            stated = json.loads(os.environ[OLD + WORKERS])["payload"]
+        except (ValueError, TypeError, KeyError):
+            pass  # it does not load, and says why
     try:
-        workers = int(stated)
-    except ValueError:
+        workers = int(stated) if float(stated) == int(stated) else 0
+    except (ValueError, TypeError, OverflowError):
         workers = 0
     if not 1 <= workers <= MAX_WORKERS:
         faults.append(f"{WORKERS} must be 1 to {MAX_WORKERS}, not {stated}")
@@ -279,7 +304,8 @@ def _parameters(definitions: list[Parameter], given: Mapping[str, Any], faults: 
     faults += [f"runtime parameter {name!r} is not defined in {METADATA}" for name in given if name not in known]
     values: dict[str, Any] = {}
     for name, item in known.items():
-        value = given.get(name, None if item.defaultValue in NULLS else item.defaultValue)
+        value = given.get(name, item.defaultValue)
+        value = None if isinstance(value, str) and value in NULLS else value
         if item.type == "boolean" and isinstance(value, str) and value.lower() in ("true", "false"):
             value = value.lower() == "true"
         if item.type == "numeric" and isinstance(value, str):
@@ -289,7 +315,7 @@ def _parameters(definitions: list[Parameter], given: Mapping[str, Any], faults: 
                 pass
         values[name] = {"type": item.type, "value": value}
         fault = _parameter_fault(item, value)
-        if fault and name not in os.environ:
+        if fault and not {name, OLD + name} & os.environ.keys():
             faults.append(f"runtime parameter {name}: {fault}")
     return values
 
@@ -297,6 +323,8 @@ def _parameters(definitions: list[Parameter], given: Mapping[str, Any], faults: 
 def _parameter_fault(item: Parameter, value: Any) -> str | None:
     if value is None:
         return None if item.allowEmpty else "it needs a value"
+    if item.type == "string" and not isinstance(value, str):
+        return f"{value!r} is no text: put it in quotes"
     if item.type == "boolean" and not isinstance(value, bool):
         return f"{value!r} is neither true nor false"
     if item.type == "numeric":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelport.contracts.drum.labels import aligned, label
 from modelport.core.call import Outcome
 from modelport.core.payload import Column
-from modelport.errors import InvalidOutput
+from modelport.errors import InvalidOutput, LoadError
 
 NUMERIC = ("regression", "anomaly")
 CLASSES = ("binary", "multiclass")
@@ -67,9 +68,20 @@ class Target:
         return self.name if self.kind == "textgeneration" and self.name else PREDICTIONS
 
     def order(self) -> list[str]:
-        """The labels in the order of a built-in predictor's columns."""
-        if self.classes is not None and sorted(self.classes) == sorted(self.labels):
-            return self.classes
+        """The labels in the order of a built-in predictor's columns.
+
+        By name where the artifact names its classes. By place where it does not, or only counts them. Raises
+        ``LoadError`` where its names are others.
+        """
+        if self.classes is not None:
+            named = aligned(self.classes, self.labels)
+            if named is not None:
+                return named
+            if self.classes != list(map(str, range(len(self.labels)))):
+                raise LoadError(
+                    f"the model's classes are {_list(self.classes)}, and the stated labels {_list(self.labels)}",
+                    hint="state the labels as the model has them, or leave them out",
+                )
         return self.labels[::-1] if self.kind == "binary" and self.positive_first else self.labels
 
     def read(self, answer: Any, rows: int | None, hook: str) -> Outcome:
@@ -83,7 +95,7 @@ class Target:
         if self.kind in CLASSES:
             return self._classes(answer, hook)
         if self.kind in NUMERIC:
-            return Outcome(predictions=_numbers(self._only(answer, hook), f"column {self.column!r} of {hook}"))
+            return Outcome(predictions=_finite(_numbers(self._only(answer, hook), f"column {self.column!r} of {hook}")))
         column = self._only(answer, hook).astype(object)
         return Outcome(predictions=column.where(column.notna(), None).tolist())
 
@@ -92,7 +104,7 @@ class Target:
         array = _flat(answer)
         if rows is not None and len(array) != rows:
             raise InvalidOutput(f"the model returned {len(array)} rows for {rows}")
-        return Outcome(predictions=_numbers(array, f"column {self.column!r} of the model"))
+        return Outcome(predictions=_finite(_numbers(array, f"column {self.column!r} of the model")))
 
     def _only(self, answer: Any, hook: str) -> Any:
         names = list(map(str, answer.columns))
@@ -104,15 +116,16 @@ class Target:
     def _classes(self, answer: Any, hook: str) -> Outcome:
         import numpy
 
-        names = list(map(_label, answer.columns))
-        if sorted(names) != sorted(self.labels):
+        names = aligned(list(answer.columns), self.labels)
+        if names is None:
+            came = _list(list(map(label, answer.columns)))
             raise InvalidOutput(
-                f"{hook} returned the columns {_list(names)}; one for each class was expected: {_list(self.labels)}"
+                f"{hook} returned the columns {came}; one for each class was expected: {_list(self.labels)}"
             )
         columns: dict[Any, Column] = {}
-        for label in self.labels:
-            column = answer.iloc[:, names.index(label)]
-            columns[label] = _numbers(column, f"the probabilities of class {label!r}")
+        for name in self.labels:
+            column = answer.iloc[:, names.index(name)]
+            columns[name] = _numbers(column, f"the probabilities of class {name!r}")
         block = numpy.stack(list(columns.values()), axis=1)
         if not len(block):
             return Outcome(predictions=[], probabilities=columns)
@@ -153,28 +166,36 @@ def _flat(answer: Any) -> Any:
     return array
 
 
-def _label(name: Any) -> str:
-    """A column's name as a label is written."""
-    if isinstance(name, float) and name.is_integer():
-        name = int(name)
-    return str(name)
-
-
 def _numbers(column: Any, what: str) -> Any:
-    """A column of finite or missing numbers as numpy floats."""
+    """A column of numbers, some perhaps missing, as numpy floats."""
     import numpy
 
+    if getattr(getattr(column, "dtype", None), "kind", "") == "O" and any(isinstance(value, str) for value in column):
+        raise _no_numbers(column, what)
     try:
         to_numpy = getattr(column, "to_numpy", None)
-        array = numpy.asarray(column, dtype=float) if to_numpy is None else to_numpy(dtype=float, na_value=float("nan"))
+        return numpy.asarray(column, dtype=float) if to_numpy is None else to_numpy(dtype=float, na_value=float("nan"))
     except (TypeError, ValueError):
-        first = next((value for value in column if not isinstance(value, (int, float))), None)
-        told = repr(first[:80]) if isinstance(first, str) else type(first).__name__
-        raise InvalidOutput(
-            f"{what} must be numbers; {told} is none",
-            hint="a classifier needs its target type or its class labels",
-        ) from None
-    return array
+        raise _no_numbers(column, what) from None
+
+
+def _no_numbers(column: Any, what: str) -> InvalidOutput:
+    first = next((value for value in column if not isinstance(value, (int, float))), None)
+    told = repr(first[:80]) if isinstance(first, str) else type(first).__name__
+    return InvalidOutput(
+        f"{what} must be numbers; {told} is none", hint="a classifier needs its target type or its class labels"
+    )
+
+
+def _finite(numbers: Any) -> Any:
+    """The same; JSON has no infinity."""
+    import numpy
+
+    endless = numpy.isinf(numbers)
+    if endless.any():
+        row = int(endless.argmax())
+        raise InvalidOutput(f"the prediction of row {row} is {numbers[row]}; a finite number, or none, was expected")
+    return numbers
 
 
 def _list(names: list[str]) -> str:

@@ -145,7 +145,7 @@ def _info(endpoint: Served) -> dict[str, Any]:
     spec, description = endpoint.spec, endpoint.description
     return {
         "name": spec.name,
-        "state": endpoint.state,
+        "state": endpoint.state if endpoint.failure is None else "failed",
         "language": "python",
         "contract": spec.contract,
         "targetType": None,

@@ -1,7 +1,7 @@
 """Models that need no code: which artifact is there, and what reads it.
 
-Each kind of artifact has a module ``<kind>_model`` here: ``load(path)`` reads one, and ``wrap(model)`` takes an object
-of its library. Either answers a ``Predictor``.
+Each kind of artifact has a module ``<kind>_model`` here: ``read(path)`` answers the object in one, ``wrap(model)`` what
+predicts with an object of its library, a ``Predictor``, and ``load(path)`` does both.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ class Predictor(Protocol):
 
     ``classes`` are the labels of a classifier in the order of its columns, where it knows them; ``columns`` the
     names of the features it was fitted on, where it knows them; ``is_classifier`` is None where only whoever made it
-    can tell; ``model`` is the object that hooks get.
+    can tell; ``is_numeric`` says that all it takes is known to be numbers; ``model`` is the object that hooks get.
     """
 
     model: Any
     classes: list[str] | None
     columns: list[str] | None
     is_classifier: bool | None
+    is_numeric: bool
 
     def predict(self, frame: Any, is_classification: bool) -> Any:
         """A number a row, or for a classification the probabilities: a column a class, or the positive one's."""
@@ -66,7 +67,17 @@ def choose(folder: str, named: str | None) -> str:
 
 
 def load(path: str) -> Predictor:
-    """Reads an artifact by its suffix. Raises ``LoadError`` saying what would help."""
+    """What predicts with an artifact, by its suffix. Raises ``LoadError`` saying what would help."""
+    predictor: Predictor = _module(_kind(path)).load(path)
+    return predictor
+
+
+def read(path: str) -> Any:
+    """The object in an artifact, which need not be one that predicts. Raises ``LoadError`` saying what would help."""
+    return _module(_kind(path)).read(path)
+
+
+def _kind(path: str) -> str:
     name = os.path.basename(path)
     kind = kind_of(path)
     with open(path, "rb") as file:
@@ -77,8 +88,7 @@ def load(path: str) -> Predictor:
         raise LoadError(f"{name} is a pointer of Git LFS, and not the model", hint="git lfs pull")
     if kind is None:
         raise LoadError(f"{name} is no model file", hint=f"known are {', '.join(ARTIFACTS)}")
-    predictor: Predictor = _module(kind).load(path)
-    return predictor
+    return kind
 
 
 def wrap(model: Any, source: str = "load_model") -> Predictor:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelport.contracts.drum.labels import labels
 from modelport.contracts.drum.predictors.features import Features
-from modelport.contracts.drum.predictors.labels import labels
 from modelport.errors import InvalidInput, InvalidOutput
+
+TEXTS = "sklearn.feature_extraction.text"
+"""Where those are that take a list of texts, and no table."""
+NUMERIC = tuple(
+    f"sklearn.{name}"
+    for name in (
+        "cluster", "covariance", "cross_decomposition", "decomposition", "discriminant_analysis", "ensemble._forest",
+        "ensemble._gb", "ensemble._iforest", "gaussian_process", "linear_model", "naive_bayes", "neighbors",
+        "neural_network", "preprocessing._data", "svm", "tree",
+    )
+)  # fmt: skip
+"""Where those are that take nothing but numbers."""
 
 
 class Estimator:
@@ -15,7 +27,9 @@ class Estimator:
     def __init__(self, model: Any) -> None:
         self.model = model
         self._features = Features(getattr(model, "feature_names_in_", None), getattr(model, "n_features_in_", None))
-        self._takes_text = _takes_text(model)
+        first = _first(model)
+        self._takes_text = type(first).__module__ == TEXTS
+        self.is_numeric = _takes_numbers(first)
         self.classes = labels(getattr(model, "classes_", None))
         self.columns = self._features.names
         self.is_classifier: bool | None = self.classes is not None
@@ -47,11 +61,21 @@ class Estimator:
 wrap = Estimator
 
 
-def _takes_text(model: Any) -> bool:
-    """Whether the first thing in it makes features of texts: that takes a list of them, no table."""
+def _first(model: Any) -> Any:
+    """What gets the data first in a pipeline or a search, else the model."""
     while True:
         steps = getattr(model, "steps", None)
         inner = steps[0][1] if isinstance(steps, list) and steps else getattr(model, "best_estimator_", None)
         if inner is None:
-            return type(model).__module__ == "sklearn.feature_extraction.text"
+            return model
         model = inner
+
+
+def _takes_numbers(model: Any) -> bool:
+    """Whether it takes numbers only, as far as can be told."""
+    module = type(model).__module__
+    if module.startswith("xgboost."):
+        return "c" not in (model.get_booster().feature_types or [])
+    if module.startswith("lightgbm."):
+        return not model.booster_.pandas_categorical
+    return module.startswith(NUMERIC)

@@ -18,7 +18,12 @@ BATCH = 4096
 
 
 def load(path: str) -> KerasPredictor:
-    """A file of Keras 3, or an older ``.h5``."""
+    """What predicts with a file of Keras."""
+    return KerasPredictor(read(path))
+
+
+def read(path: str) -> Any:
+    """The model in a file of Keras 3, or an older ``.h5``."""
     _choose_backend(path)
     keras = needed("keras", path)
     with open(path, "rb") as file:
@@ -29,10 +34,9 @@ def load(path: str) -> KerasPredictor:
             hint="model.save() of Keras writes a .keras or .h5 file",
         )
     try:
-        model = keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except (KeyError, OSError, TypeError, ValueError) as fault:
         raise unreadable(path, keras, fault) from fault
-    return KerasPredictor(model)
 
 
 class KerasPredictor:
@@ -48,6 +52,7 @@ class KerasPredictor:
         self.classes = None
         self.columns = None
         self.is_classifier = None
+        self.is_numeric = True
         self._features = Features(count=shape[1] if shape is not None and len(shape) == 2 else None)
 
     def predict(self, frame: Any, is_classification: bool) -> Any:

@@ -9,10 +9,15 @@ from modelport.contracts.drum.predictors.libraries import needed, unreadable
 
 
 def load(path: str) -> BoosterPredictor:
-    """A file that ``save_model`` of a booster wrote."""
+    """What predicts with such a file."""
+    return BoosterPredictor(read(path))
+
+
+def read(path: str) -> Any:
+    """The booster in a file that its ``save_model`` wrote."""
     lightgbm = needed("lightgbm", path)
     try:
-        return BoosterPredictor(lightgbm.Booster(model_file=path))
+        return lightgbm.Booster(model_file=path)
     except (lightgbm.basic.LightGBMError, ValueError) as fault:
         raise unreadable(path, lightgbm, fault) from fault
 
@@ -29,6 +34,7 @@ class BoosterPredictor:
         count = max(2, int(about["num_class"]))
         self.classes = [str(number) for number in range(count)] if self.is_classifier else None
         self.columns = self._features.names
+        self.is_numeric = not booster.pandas_categorical
 
     def predict(self, frame: Any, is_classification: bool) -> Any:
         if self._features.names is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from modelport.contracts.drum.labels import label
 from modelport.contracts.drum.predictors.features import Features
-from modelport.contracts.drum.predictors.labels import label
 from modelport.contracts.drum.predictors.libraries import needed, unreadable
 from modelport.contracts.drum.predictors.onnx_graph import class_labels
 from modelport.errors import InvalidInput, LoadError
@@ -24,16 +24,20 @@ PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 def load(path: str) -> SessionPredictor:
-    """An ``.onnx`` file."""
+    """What predicts with an ``.onnx`` file."""
+    return SessionPredictor(read(path), path)
+
+
+def read(path: str) -> Any:
+    """The session of an ``.onnx`` file."""
     onnxruntime = needed("onnxruntime", path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     providers = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as fault:  # its exceptions have no base of their own
         raise unreadable(path, onnxruntime, fault) from fault
-    return SessionPredictor(session, path)
 
 
 class SessionPredictor:
@@ -46,10 +50,12 @@ class SessionPredictor:
         if strange:
             raise LoadError(f"the ONNX model takes no columns: {'; '.join(strange)}", hint="add a score hook")
         self._outputs = session.get_outputs()
-        self._is_wide = len(self._inputs) == 1 and self._inputs[0].shape[1:] != [1]
+        self._is_alone = len(self._inputs) == 1
+        self._is_wide = self._is_alone and not _is_column(self._inputs[0].shape)
         self._features = self._found_features()
         self._probabilities = self._found_probabilities()
         self.columns = self._features.names
+        self.is_numeric = all(DTYPES[item.type] != "object" for item in self._inputs)
         self.classes = class_labels(path) if path is not None and self._probabilities is not None else None
         self.is_classifier = True if self._probabilities is not None else None
 
@@ -78,6 +84,8 @@ class SessionPredictor:
         if self._is_wide:
             item = self._inputs[0]
             return {item.name: self._array(self._features, frame, item)}
+        if self._is_alone and len(frame.columns) == 1:  # whatever it is called
+            frame = frame.set_axis(self._features.names, axis=1)
         picked = self._features.frame(frame)
         return {
             item.name: self._array(Features([item.name]), picked, item).reshape(-1, *item.shape[1:])
@@ -107,6 +115,11 @@ class SessionPredictor:
 
 
 wrap = SessionPredictor
+
+
+def _is_column(shape: list[Any]) -> bool:
+    """Whether an input takes one value a row."""
+    return len(shape) == 1 or shape[1:] == [1]
 
 
 def _threads() -> int:

@@ -17,14 +17,25 @@ from modelport.errors import InvalidOutput
 
 def load(path: str) -> predictors.Predictor:
     """A pickle, or what joblib writes."""
-    model, versions = _unpickled(path)
+    model, age = _read(path)
     predictor = predictors.wrap(model, os.path.basename(path))
+    return predictor if age is None else Aged(predictor, *age)
+
+
+def read(path: str) -> Any:
+    """Whatever was pickled."""
+    return _read(path)[0]
+
+
+def _read(path: str) -> tuple[Any, tuple[str, str] | None]:
+    """The object, and where another version of scikit-learn made it, that in words, and what would help."""
+    model, versions = _unpickled(path)
     if not versions:
-        return predictor
+        return model, None
     made, here = versions
     told = f"{os.path.basename(path)} was made with scikit-learn {made}, and {here} is installed"
     logging.getLogger(__name__).warning("%s: pip install scikit-learn==%s if it fails or answers differ", told, made)
-    return Aged(predictor, told, f"pip install scikit-learn=={made}")
+    return model, (told, f"pip install scikit-learn=={made}")
 
 
 class Aged:
@@ -35,6 +46,7 @@ class Aged:
         self.classes = inner.classes
         self.columns = inner.columns
         self.is_classifier = inner.is_classifier
+        self.is_numeric = inner.is_numeric
         self._inner = inner
         self._told = told
         self._hint = hint

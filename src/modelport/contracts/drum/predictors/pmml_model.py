@@ -7,8 +7,8 @@ import os
 import shutil
 from typing import Any
 
+from modelport.contracts.drum.labels import labels
 from modelport.contracts.drum.predictors.features import Features
-from modelport.contracts.drum.predictors.labels import labels
 from modelport.contracts.drum.predictors.libraries import needed, unreadable
 from modelport.errors import InvalidOutput, LoadError
 
@@ -17,7 +17,12 @@ DIGITS = 15
 
 
 def load(path: str) -> PmmlPredictor:
-    """A PMML file."""
+    """What predicts with a PMML file."""
+    return PmmlPredictor(read(path))
+
+
+def read(path: str) -> Any:
+    """The model in a PMML file."""
     pypmml = needed("pypmml", path)
     home = os.environ.get("JAVA_HOME")
     if not (home and os.path.exists(os.path.join(home, "bin", "java"))) and shutil.which("java") is None:
@@ -28,7 +33,7 @@ def load(path: str) -> PmmlPredictor:
     heap = os.environ.get("DRUM_JAVA_XMX")
     try:
         pypmml.PMMLContext.getOrCreate(java_opts=[f"-Xmx{heap}"] if heap else None)
-        return PmmlPredictor(pypmml.Model.fromFile(path))
+        return pypmml.Model.fromFile(path)
     except pypmml.PMMLError as fault:
         raise unreadable(path, pypmml, PmmlFault(": ".join(map(str, fault.args)))) from fault
 
@@ -45,6 +50,7 @@ class PmmlPredictor:
         self._features = Features(model.inputNames)
         self.classes = labels(model.classes)
         self.columns = self._features.names
+        self.is_numeric = False
         self.is_classifier = str(model.functionName) == "classification"
         fields = model.outputFields
         self._value = next((item.name for item in fields if item.feature == "predictedValue"), None)

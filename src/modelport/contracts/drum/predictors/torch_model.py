@@ -16,12 +16,20 @@ SAVE_WHOLE = "save the whole module (torch.save(module, path)) or its TorchScrip
 
 
 def load(path: str) -> ModulePredictor:
-    """A module, or TorchScript."""
+    """What predicts with a module, or TorchScript."""
+    model = read(path)
+    if not descends(model, "torch", "Module"):
+        raise LoadError(f"{os.path.basename(path)} holds {_described(model)}, and no module", hint=SAVE_WHOLE)
+    return ModulePredictor(model)
+
+
+def read(path: str) -> Any:
+    """Whatever ``torch.save`` wrote, a module in evaluation mode; or TorchScript."""
     torch = needed("torch", path)
     inside, content = _inside(path)
     try:
         if "constants.pkl" in inside:
-            return ModulePredictor(torch.jit.load(path, map_location="cpu"))
+            return torch.jit.load(path, map_location="cpu").eval()
         model = torch.load(path, map_location="cpu", weights_only=False)
     except (RuntimeError, ValueError) as fault:
         raise unreadable(path, torch, fault) from fault
@@ -29,9 +37,7 @@ def load(path: str) -> ModulePredictor:
         raise
     except Exception as fault:
         raise explained(path, fault, content) from fault
-    if not descends(model, "torch", "Module"):
-        raise LoadError(f"{os.path.basename(path)} holds {_described(model)}, and no module", hint=SAVE_WHOLE)
-    return ModulePredictor(model)
+    return model.eval() if descends(model, "torch", "Module") else model
 
 
 class ModulePredictor:
@@ -42,6 +48,7 @@ class ModulePredictor:
         self.classes = None
         self.columns = None
         self.is_classifier = None
+        self.is_numeric = True
         self._features = Features(count=_width(module))
         self._device = next((parameter.device for parameter in module.parameters()), None)
 

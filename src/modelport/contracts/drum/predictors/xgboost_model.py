@@ -12,12 +12,17 @@ from modelport.errors import InvalidOutput
 
 
 def load(path: str) -> BoosterPredictor:
-    """A file that ``save_model`` wrote."""
+    """What predicts with such a file."""
+    return BoosterPredictor(read(path))
+
+
+def read(path: str) -> Any:
+    """The booster in a file that ``save_model`` wrote."""
     xgboost = needed("xgboost", path)
     with open(path, "rb") as file:
         content = bytearray(file.read())  # of a file it would go by the suffix, and not by what is inside
     try:
-        return BoosterPredictor(xgboost.Booster(model_file=content))
+        return xgboost.Booster(model_file=content)
     except (xgboost.core.XGBoostError, ValueError) as fault:
         raise unreadable(path, xgboost, fault) from fault
 
@@ -34,6 +39,7 @@ class BoosterPredictor:
         count = max(2, int(learner["learner_model_param"]["num_class"]))
         self.classes = [str(number) for number in range(count)] if self.is_classifier else None
         self.columns = self._features.names
+        self.is_numeric = "c" not in (booster.feature_types or [])
         best = booster.attr("best_iteration")
         self._rounds = (0, int(best) + 1) if best is not None else (0, 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 _PREFIX = "MLOPS_RUNTIME_PARAM_"
@@ -25,3 +26,25 @@ class RuntimeParameters:
 
 
 __all__ = ["RuntimeParameters"]
+
+
+def _missing(name: str) -> ImportError:
+    return ImportError(f"there is no {name}: this {__name__} is a stand-in that has only RuntimeParameters")
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise _missing(f"{__name__}.{name}")
+
+
+class _Submodules:
+    """Finds none, and says why."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name.startswith(f"{__name__}."):
+            raise _missing(name)
+
+
+sys.meta_path.append(_Submodules)

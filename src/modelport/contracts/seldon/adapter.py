@@ -1,0 +1,134 @@
+"""Loads components and answers for them: messages of their own platform, and whatever other protocols carry."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from typing import Any
+
+from modelport.contracts.seldon import arrays, detect, flasked, foreign
+from modelport.contracts.seldon.hooks import ABSENT, Hooks, rejection
+from modelport.contracts.seldon.wrapper import Wrapper
+from modelport.core.call import Call, Outcome
+from modelport.core.contract import Model
+from modelport.core.model import Description, Field, ModelSpec
+from modelport.core.payload import Json, Payload, Table, Tensors
+from modelport.errors import InvalidInput, LoadError, ModelportError
+
+PLATFORM = "seldon"
+TRUE = ("1", "t", "true")
+
+log = logging.getLogger(__name__)
+
+
+class SeldonContract:
+    """Component classes, in a file of their name or in a folder whose manifest names them."""
+
+    name = PLATFORM
+
+    def find(self, path: str) -> str | None:
+        return detect.find(path)
+
+    def adopt(self, path: str) -> str | None:
+        return None
+
+    def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:
+        from modelport.contracts.seldon import manifest as component
+
+        return component.read(path, manifest)
+
+    def shims(self) -> list[str]:
+        return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
+
+    def load(self, spec: ModelSpec) -> Model:
+        return Component(spec)
+
+
+contract = SeldonContract()
+
+
+class Component:
+    """An instance of the component's class, behind the wrapper."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._name = spec.name
+        component = _made(spec)
+        self._hooks = Hooks(component)
+        self._flask = flasked.of(component)
+        self._wrapper = Wrapper(self._hooks, spec.options["metadata"])
+        self._passes_through = os.environ.get("PAYLOAD_PASSTHROUGH", "").lower() in TRUE
+        _load(component)
+        self.description = self._describe()
+
+    def _describe(self) -> Description:
+        metadata = self._wrapper.metadata or {}
+        inputs, outputs = (_fields(metadata.get(side, [])) for side in ("inputs", "outputs"))
+        named = [item["schema"]["names"] for item in metadata.get("inputs", []) if _names_columns(item)]
+        columns: list[str] = named[0] if named else []
+        inputs = inputs or [Field(name, "FP64", [-1, 1]) for name in columns]
+        details = {"passthrough": True} if self._passes_through else {}
+        return Description("table", PLATFORM, columns, inputs, outputs, also=["json", "tensors"], details=details)
+
+    def call(self, payload: Payload, call: Call) -> Outcome:
+        message = payload.value if isinstance(payload, Json) else None
+        with self._flask.context(call, message) if self._flask is not None else flasked.nothing():
+            is_own = isinstance(payload, Json) and payload.origin == PLATFORM
+            try:
+                return self._answer(message, call) if is_own else self._predict(payload)
+            except ModelportError:
+                raise
+            except Exception as fault:
+                reply = self._flask.handle(fault) if is_own and self._flask is not None else None
+                if reply is not None:
+                    return Outcome(reply=reply)
+                rejected = rejection(fault)
+                if rejected is None:
+                    raise
+            raise rejected
+
+    def _answer(self, message: Any, call: Call) -> Outcome:
+        if self._passes_through and call.verb == "predict":
+            return Outcome(extras={PLATFORM: self._wrapper.pass_through(message)})
+        return Outcome(extras={PLATFORM: self._wrapper.verbs[call.verb](message)})
+
+    def _predict(self, payload: Payload) -> Outcome:
+        """A call by another platform's protocol."""
+        content = foreign.read(payload, self.description.columns)
+        rows = len(payload) if isinstance(payload, (Table, Tensors)) else None
+        if self._hooks.overrides("predict_raw") or self._hooks.has("predict_rest"):
+            reply = self._wrapper.raw("predict", arrays.listed(arrays.message(content)))
+            if reply is not ABSENT:
+                return foreign.write(arrays.read(reply).value, self._hooks.class_names, rows)
+        answer = self._hooks.respond("predict", content)
+        if answer is ABSENT:
+            raise InvalidInput(f"{self._name} does not predict", hint="its platform's own API has its other methods")
+        return foreign.write(answer.data, self._hooks.class_names, rows)
+
+
+def _made(spec: ModelSpec) -> Any:
+    """The component, built with its parameters."""
+    module, _, name = spec.options["component"].rpartition(".")
+    kind = getattr(importlib.import_module(module), name, None)
+    if not callable(kind):
+        raise LoadError(f"module {module} has no class {name}")
+    return kind(**spec.options["parameters"])
+
+
+def _load(component: Any) -> None:
+    """The platform does not mind a ``load`` that is missing, in whatever way."""
+    try:
+        component.load()
+    except (NotImplementedError, AttributeError) as fault:
+        if hasattr(component, "load"):
+            log.warning("load() failed, and that is overlooked: %s: %s", type(fault).__name__, fault)
+
+
+def _fields(items: list[dict[str, Any]]) -> list[Field]:
+    """Inputs or outputs that are described as tensors of the Open Inference Protocol."""
+    told = [item for item in items if {"name", "datatype", "shape"} <= set(item)]
+    return [Field(item["name"], item["datatype"], item["shape"]) for item in told]
+
+
+def _names_columns(item: dict[str, Any]) -> bool:
+    return item.get("messagetype") in arrays.FORMS and bool(item.get("schema", {}).get("names"))

@@ -1,0 +1,53 @@
+"""Whether a file holds a component of the platform's wrapper, told without running it."""
+
+from __future__ import annotations
+
+import ast
+import os
+
+PACKAGE = "seldon_core"
+
+
+def find(path: str) -> str | None:
+    """The reason in words, or None. A component is a plain class: only a file that imports the platform's package is
+    taken for one unasked."""
+    if not path.endswith(".py") or not os.path.isfile(path):
+        return None
+    name = os.path.splitext(os.path.basename(path))[0]
+    tree = _parsed(path)
+    if PACKAGE in _imported(tree) and name in _classes(tree):
+        return f"it imports {PACKAGE} and defines class {name}"
+    return None
+
+
+def classes(path: str) -> list[str]:
+    """The classes that a file defines."""
+    return _classes(_parsed(path))
+
+
+def imports(path: str, package: str) -> bool:
+    """Whether a file imports a package, at its head or anywhere else."""
+    return package in _imported(_parsed(path))
+
+
+def _parsed(path: str) -> ast.Module:
+    """An empty module for what is no Python file."""
+    try:
+        with open(path, "rb") as file:
+            return ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def _classes(tree: ast.Module) -> list[str]:
+    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}

@@ -1,0 +1,1 @@
+"""The REST API of a Seldon Core v1 component."""

@@ -1,0 +1,377 @@
+"""Messages of a Seldon component over REST.
+
+A component of the platform gets the message as it came and answers with one; for any other model the message becomes
+what it carries: rows, a tensor, text, bytes or JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+from urllib.parse import parse_qsl
+
+from modelport.core import jsontext, mediatype
+from modelport.core.call import Call, Outcome, Reply
+from modelport.core.conversion import convert
+from modelport.core.model import Description, ModelSpec
+from modelport.core.payload import (
+    Blob,
+    Column,
+    Json,
+    Payload,
+    Table,
+    Tensor,
+    Tensors,
+    column_to_tensor,
+    values,
+)
+from modelport.errors import InvalidBody, InvalidInput, InvalidOutput, ModelportError, Unconvertible
+from modelport.protocols.seldon import errors
+from modelport.protocols.seldon.errors import Unparsed
+
+try:
+    import orjson
+except ImportError:  # the model's environment may not have it
+    orjson = None  # type: ignore[assignment]
+
+PLATFORM = "seldon"
+"""Models of it take whole messages, and answer with some, as ``Outcome.extras`` of that name."""
+
+PREDICT, FEEDBACK, HEALTH, METADATA = "predict", "send-feedback", "health/status", "metadata"
+"""The verbs that have more than one path; the others are called as their paths."""
+
+JSON = "application/json"
+FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+FIELD = "json"
+"""The field of a form or a query that holds the message."""
+TEXT, BYTES = "strData", "binData"
+NO_JSON = "Can't find JSON in data"
+MAX_DIMENSIONS = 32
+
+
+class SeldonCodec:
+    """The worker half of the protocol. For models of other platforms ``decode`` remembers the kind of array sent."""
+
+    marks = ()
+
+    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
+        if model.platform != PLATFORM:
+            return _carried(message_of(call, body), model)
+        if call.verb in (HEALTH, METADATA):
+            return Json({}, PLATFORM), None
+        if call.verb == PREDICT and model.details.get("passthrough"):
+            return Json(_raw(call, body), PLATFORM), None
+        return Json(message_of(call, body), PLATFORM), None
+
+    def encode(
+        self, call: Call, memory: Any, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
+    ) -> Reply:
+        if PLATFORM not in outcome.extras:
+            return _reply(200, written({**_answered(outcome, memory), "meta": {}}))
+        message = outcome.extras[PLATFORM]
+        if call.verb == PREDICT and model.details.get("passthrough"):
+            return _reply(200, _unwritten(message))
+        return _reply(_status(message) if call.verb == PREDICT else 200, written(message))
+
+    def error(self, error: ModelportError, request_id: str) -> Reply:
+        return errors.error(error, request_id)
+
+
+codec = SeldonCodec()
+
+
+# --- requests --------------------------------------------------------------------------------------------
+
+
+def message_of(call: Call, body: Any) -> Any:
+    """The JSON value sent, from the first place that has one; never null.
+
+    Raises ``InvalidBody`` where there is none, ``Unparsed`` for one that cannot be read, but for a JSON body: that is
+    none then.
+    """
+    header = call.headers.get("content-type", "")
+    if header == JSON and not call.query:
+        return _json_body(body)
+    media_type, _ = mediatype.parsed(header)
+    if media_type == MULTIPART:
+        return _multipart(body, header)
+    text = _field(call, body, media_type)
+    if text is not None:
+        return _found(_parsed(text.encode("utf-8", "surrogatepass")))
+    if media_type == JSON or (media_type.startswith("application/") and media_type.endswith("+json")):
+        return _json_body(body)
+    raise InvalidBody(NO_JSON)
+
+
+def _json_body(body: Any) -> Any:
+    try:
+        value = jsontext.loads(body)
+    except ValueError:
+        raise InvalidBody(NO_JSON) from None
+    return _found(value)
+
+
+def _found(value: Any) -> Any:
+    if value is None:
+        raise InvalidBody(NO_JSON)
+    return value
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return jsontext.loads(text)
+    except ValueError as fault:
+        raise Unparsed(str(fault)) from None
+
+
+def _field(call: Call, body: Any, media_type: str) -> str | None:
+    """The text of the field, in the form before the query."""
+    forms = [str(body, "utf-8", "replace")] if media_type == FORM else []
+    if call.query:
+        forms.append(call.query.encode("latin-1").decode("utf-8", "replace"))
+    return next(
+        (text for form in forms for name, text in parse_qsl(form, keep_blank_values=True) if name == FIELD), None
+    )
+
+
+def _multipart(body: Any, header: str) -> dict[str, Any]:
+    """One message of all parts: the first of each name, files before other fields."""
+    from modelport.core import multipart
+
+    fields: dict[str, Any] = {}
+    files: dict[str, Any] = {}
+    for part in multipart.parts(body, header):
+        if part.filename is None:
+            if part.name not in fields:
+                fields[part.name] = _text(part.data) if part.name == TEXT else _parsed(part.data)
+        elif part.name not in files:
+            is_bytes = part.name == BYTES
+            files[part.name] = base64.b64encode(part.data).decode("ascii") if is_bytes else _text(part.data)
+    return {**fields, **files}
+
+
+def _text(data: Any) -> str:
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError as fault:
+        raise Unparsed(str(fault)) from None
+
+
+def _raw(call: Call, body: Any) -> Any:
+    """What a component gets that wants nothing decoded: the field's text, else the body's bytes."""
+    media_type, _ = mediatype.parsed(call.headers.get("content-type", ""))
+    text = _field(call, body, media_type)
+    return bytes(body) if text is None else text
+
+
+# --- answers ---------------------------------------------------------------------------------------------
+
+
+def written(message: Any) -> bytes:
+    """The message as the platform writes it: sorted keys, ASCII, bare NaN and Infinity, a newline at the end.
+
+    Raises ``InvalidOutput`` for what has no JSON form.
+    """
+    message = _widened(message)
+    try:
+        if orjson is not None:
+            try:
+                text = orjson.dumps(message, default=_plain, option=_OPTIONS)
+                if text.isascii() and b"null" not in text:  # else it may have been NaN
+                    return text
+            except TypeError:
+                pass  # integers and strings that only ``json`` can write
+        return json.dumps(message, default=_plain, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    except RecursionError:
+        raise InvalidOutput("the answer is nested too deeply, or contains itself") from None
+    except (TypeError, ValueError) as fault:
+        raise InvalidOutput(f"the answer has no JSON form: {fault}") from None
+
+
+_OPTIONS = (
+    0
+    if orjson is None
+    else orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+)
+
+
+def _plain(value: Any) -> Any:
+    """The JSON-able form of what the writers do not know; arrays keep what is not finite."""
+    tolist = getattr(value, "tolist", None)
+    return tolist() if callable(tolist) else jsontext.loads(jsontext.dumps(value))
+
+
+def _widened(message: Any) -> Any:
+    """The message with single-precision arrays as lists: written with the digits of the doubles that they equal."""
+    data = message.get("data") if isinstance(message, dict) else None
+    if not isinstance(data, dict):
+        return message
+    if _is_narrow(data.get("ndarray")):
+        return {**message, "data": {**data, "ndarray": data["ndarray"].tolist()}}
+    tensor = data.get("tensor")
+    if isinstance(tensor, dict) and _is_narrow(tensor.get("values")):
+        return {**message, "data": {**data, "tensor": {**tensor, "values": tensor["values"].tolist()}}}
+    return message
+
+
+def _is_narrow(array: Any) -> bool:
+    return str(getattr(array, "dtype", "")) in ("float16", "float32")
+
+
+def _unwritten(message: Any) -> bytes:
+    """The bytes or the text of a component that wants nothing encoded."""
+    if isinstance(message, str):
+        return message.encode("utf-8", "replace")
+    if isinstance(message, (bytes, bytearray)):
+        return bytes(message)
+    raise InvalidOutput(
+        f"the payload passes through: the model must answer bytes or text, not {type(message).__name__}"
+    )
+
+
+def _status(message: Any) -> int:
+    """The HTTP status that a message may ask for."""
+    status = message.get("status") if isinstance(message, dict) else None
+    code = status.get("code") if isinstance(status, dict) else None
+    return code if type(code) is int and 200 <= code < 600 else 200
+
+
+def _reply(status: int, body: Any) -> Reply:
+    return Reply(status, [("content-type", JSON)], body)
+
+
+# --- models of other platforms ---------------------------------------------------------------------------
+
+
+def _carried(message: Any, model: Description) -> tuple[Payload, str | None]:
+    """What a message carries, and the kind of its array."""
+    if isinstance(message, dict):
+        if "data" in message:
+            data = message["data"]
+            if not isinstance(data, dict):
+                raise InvalidInput("data must be an object with a tensor or an ndarray")
+            return _rows(data, model), "tensor" if "tensor" in data else "ndarray"
+        if "jsonData" in message:
+            return Json(message["jsonData"]), None
+        if isinstance(message.get(TEXT), str):
+            return Blob(message[TEXT].encode("utf-8", "replace"), "text/plain", "utf-8"), None
+        if isinstance(message.get(BYTES), str):
+            return Blob(_decoded(message[BYTES]), "application/octet-stream"), None
+    raise InvalidInput(f"the message has none of data, jsonData, {TEXT} and {BYTES}")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as fault:
+        raise InvalidInput(f"{BYTES} is not base64: {fault}") from None
+
+
+def _rows(data: dict[str, Any], model: Description) -> Payload:
+    """A matrix with names is a table, and so is one that no tensor can carry; anything else is one tensor."""
+    names = data.get("names") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidInput("data.names must be a list of strings")
+    flat, shape = _tensor(data["tensor"]) if "tensor" in data else _array(data.get("ndarray"))
+    if len(shape) == 2 and shape[0] and shape[1]:
+        if names and len(names) != shape[1]:
+            raise InvalidInput(f"data.names has {len(names)} names, and the rows have {shape[1]} values")
+        if names:
+            return _table(names, flat, shape)
+        try:
+            return Tensors([column_to_tensor("X", flat, shape)])
+        except Unconvertible:
+            if model.columns and len(model.columns) != shape[1]:
+                raise InvalidInput(f"the rows have {shape[1]} values, the model takes {len(model.columns)}") from None
+            return _table(model.columns or list(range(shape[1])), flat, shape)
+    if len(names) > 1 and len(shape) == 1:
+        raise InvalidInput(
+            f"data.names has {len(names)} names, and there are no rows", hint="a row is a list: [[1, 2]]"
+        )
+    return Tensors([column_to_tensor(names[0] if len(names) == 1 else "X", flat, shape)])
+
+
+def _table(names: list[Any], flat: list[Any], shape: list[int]) -> Table:
+    if set(map(type, flat)) == {float}:
+        return Table(names, block=column_to_tensor("", flat, shape))
+    return Table(names, [flat[at :: shape[1]] for at in range(shape[1])])
+
+
+def _tensor(given: Any) -> tuple[list[Any], list[int]]:
+    flat = given.get("values") if isinstance(given, dict) else None
+    shape = given.get("shape") if isinstance(given, dict) else None
+    if not isinstance(flat, list) or not isinstance(shape, list):
+        raise InvalidInput("data.tensor must have a shape and values, both lists")
+    if len(shape) > MAX_DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
+        raise InvalidInput(f"data.tensor.shape must be up to {MAX_DIMENSIONS} sizes of 0 or more")
+    if math.prod(shape) != len(flat):
+        raise InvalidInput(f"data.tensor has {len(flat)} values, and shape {shape} takes {math.prod(shape)}")
+    return flat, shape
+
+
+def _array(given: Any) -> tuple[list[Any], list[int]]:
+    """Nested lists, flat, and their shape."""
+    if not isinstance(given, list):
+        raise InvalidInput("data must have a tensor, or an ndarray that is a list")
+    flat, shape = given, [len(given)]
+    while flat and isinstance(flat[0], list) and len(shape) <= MAX_DIMENSIONS:
+        if set(map(type, flat)) != {list} or len(set(map(len, flat))) > 1:
+            raise InvalidInput("data.ndarray has lists of different lengths, or lists beside values")
+        shape.append(len(flat[0]))
+        flat = list(chain.from_iterable(flat))
+    if any(isinstance(value, list) for value in flat):
+        raise InvalidInput("data.ndarray has lists beside values, or too many dimensions")
+    return flat, shape
+
+
+def _answered(outcome: Outcome, kind: str | None) -> dict[str, Any]:
+    """What the model answered, as the platform says it: where there are classes, the probabilities of each."""
+    payload = outcome.payload
+    if outcome.probabilities:
+        return _matrix(outcome.probabilities, list(outcome.probabilities.values()), kind)
+    if payload is None:
+        predictions = [] if outcome.predictions is None else outcome.predictions
+        return _data([], [len(predictions)], values(predictions), kind)
+    if isinstance(payload, Blob):
+        return _content(payload)
+    if isinstance(payload, Table):
+        return _matrix(payload.names, payload.columns, kind)
+    if isinstance(payload, Tensors) and len(payload.items) == 1:
+        (tensor,) = payload.items
+        names = [f"t:{at}" for at in range(tensor.shape[1])] if len(tensor.shape) > 1 else []
+        return _data(names, list(tensor.shape), tensor.flat(), kind)
+    answer = convert(payload, "json")
+    assert isinstance(answer, Json)
+    return {"jsonData": answer.value}
+
+
+def _matrix(names: Iterable[Any], columns: Sequence[Column], kind: str | None) -> dict[str, Any]:
+    lists = list(map(values, columns))
+    shape = [len(lists[0]) if lists else 0, len(lists)]
+    return _data(list(map(str, names)), shape, list(chain.from_iterable(zip(*lists))), kind)
+
+
+def _data(names: list[str], shape: list[int], flat: list[Any], kind: str | None) -> dict[str, Any]:
+    """Numbers in the kind of array that was sent, or as a tensor where none was; anything else as nested lists."""
+    if kind != "ndarray" and set(map(type, flat)) <= {int, float}:
+        return {"data": {"names": names, "tensor": {"shape": shape, "values": flat}}}
+    return {"data": {"names": names, "ndarray": Tensor("", "", shape, flat).nested()}}
+
+
+def _content(blob: Blob) -> dict[str, Any]:
+    """The value of JSON, the text, or the bytes."""
+    if "json" in blob.media_type:
+        try:
+            return {"jsonData": jsontext.loads(blob.data)}
+        except ValueError as fault:
+            raise InvalidOutput(f"the model called its answer {blob.media_type}, and it is no JSON: {fault}") from None
+    if blob.charset is None:
+        return {BYTES: base64.b64encode(blob.data).decode("ascii")}
+    try:
+        return {TEXT: str(blob.data, blob.charset)}
+    except (LookupError, ValueError):
+        raise InvalidOutput(f"the model called its answer text in {blob.charset[:40]}, and it is not") from None

@@ -1,0 +1,49 @@
+"""Errors as Seldon's wrapper words them: a message with nothing but its status."""
+
+from __future__ import annotations
+
+import json
+
+from modelport.core import statuses
+from modelport.core.call import Reply
+from modelport.errors import InvalidBody, ModelError, ModelportError, ModelRejected, RequestError
+
+BAD_DATA = "MICROSERVICE_BAD_DATA"
+INTERNAL = "MICROSERVICE_INTERNAL_ERROR"
+FAILURE = 1
+"""The status flag of every error."""
+
+
+class Unparsed(InvalidBody):
+    """A form or a query whose JSON or text cannot be read: the client's fault, which the platform calls its own."""
+
+    code = "unparsed"
+
+
+class Stray(RequestError):
+    """A path or a method that does not exist: no 404 or 405 here."""
+
+    code = "stray"
+
+
+STATUSES = dict(statuses.HTTP, unparsed=500, stray=500)
+
+
+def error(error: ModelportError, request_id: str) -> Reply:
+    """The reply. What the platform itself would say stands there alone; what only this server knows names the request
+    from 500 on, so that the log can be searched."""
+    status = statuses.status_of(error, STATUSES)
+    reason = error.reason if isinstance(error, ModelRejected) else None
+    info = error.describe()
+    if error.hint and not isinstance(error, ModelError):
+        info += f" ({error.hint})"
+    if status >= 500 and not isinstance(error, (ModelError, RequestError)):
+        info += f" [request {request_id}]"
+    told = {
+        "code": -1,
+        "info": info,
+        "reason": reason or (INTERNAL if status >= 500 else BAD_DATA),
+        "status": FAILURE,
+    }
+    text = json.dumps({"status": told}, sort_keys=True, separators=(",", ":"))
+    return Reply(status, statuses.headers_of(error), f"{text}\n".encode(), error.code)
