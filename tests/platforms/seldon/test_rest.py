@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import pytest
 
+from modelport.core.call import Call, Outcome
+from modelport.core.model import Description, ModelSpec
 from modelport.errors import InvalidOutput
 from modelport.protocols.seldon import codec
 from tests.harness import Answer, Running, serving
@@ -193,6 +195,18 @@ def test_what_has_no_json_form() -> None:
     for odd in ({"jsonData": {"a": object()}}, {"jsonData": {(1, 2): 3}}, loop):
         with pytest.raises(InvalidOutput):
             codec.written(odd)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(409, 409), (200, 200), (-1, 200), (0, 200), (99, 200), (600, 200), ("409", 200)]
+)
+def test_statuses_that_a_message_may_ask_for(code: Any, status: int) -> None:
+    call = Call("1", "seldon", codec.PREDICT, {}, "", "/predict")
+    outcome = Outcome(extras={"seldon": {"status": {"code": code}}})
+    model = Description("table", "seldon")
+    spec = ModelSpec("m", "seldon", "/")
+    assert codec.codec.encode(call, None, outcome, spec, model, 0.0).status == status
+    assert codec.codec.encode(call._replace(verb="route"), None, outcome, spec, model, 0.0).status == 200
 
 
 # --- what is where ---------------------------------------------------------------------------------------
