@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from modelport.config import Settings
@@ -18,6 +16,7 @@ from modelport.errors import Cancelled, ModelUnloaded, NotFound, Unauthorized
 from modelport.monitoring.metrics import Metrics
 from modelport.pool.body import Body
 from modelport.pool.pool import Pool
+from modelport.pool.process import resident
 from modelport.pool.sizing import starts_at_once
 
 
@@ -137,10 +136,7 @@ class Dataplane:
 
     def memory(self) -> int:
         """Resident bytes of this process; 0 where there is no /proc."""
-        try:
-            return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except OSError:
-            return 0
+        return resident("self")
 
     def add(self, spec: ModelSpec, keys: Sequence[str]) -> Endpoint:
         endpoint = Endpoint(spec, self, keys)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from modelport.core.model import as_name
 from modelport.errors import ConfigError, SetupError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -65,7 +65,7 @@ def scaffold(platform: str, target: Path, shown: str | None = None) -> bool:
 
 def service_id(target: Path) -> str:
     """The folder's name, as far as an id may have its characters."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", target.absolute().name).strip("-._")[:100] or "service"
+    return as_name(target.absolute().name, "service")
 
 
 def _templates(platform: str) -> Path:

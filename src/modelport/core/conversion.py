@@ -22,7 +22,7 @@ from modelport.core.payload import (
     column_to_tensor,
     kind_of,
 )
-from modelport.errors import InvalidInput, Unconvertible
+from modelport.errors import InvalidInput, InvalidOutput, Unconvertible
 
 MAX_EMPTY = 1 << 20
 """Rows, columns or the like that a tensor may have beside a dimension of 0."""
@@ -50,6 +50,27 @@ def convert(payload: Payload, kind: str, columns: Sequence[str] = (), limit: int
         )
     converted: Payload = way(payload)
     return converted
+
+
+def content(answer: Blob) -> Json | str | bytes:
+    """What a model's own bytes are: the JSON that they are called, the text that they have a charset for, else bytes.
+
+    Raises ``InvalidOutput`` where they are not what the model called them.
+    """
+    data = bytes(answer.data)
+    if "json" in answer.media_type:
+        try:
+            return Json(jsontext.loads(data))
+        except ValueError as fault:
+            raise InvalidOutput(
+                f"the model called its answer {answer.media_type}, and it is no JSON: {fault}"
+            ) from None
+    if answer.charset is None:
+        return data
+    try:
+        return data.decode(answer.charset)
+    except (LookupError, ValueError):
+        raise InvalidOutput(f"the model called its answer text in {answer.charset[:40]}, and it is not") from None
 
 
 def _tensors_to_table(payload: Tensors, columns: Sequence[str]) -> Table:

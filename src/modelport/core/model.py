@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from modelport.core.call import PREDICT
 from modelport.errors import ConfigError
+
+
+def as_name(text: str, otherwise: str = "model") -> str:
+    """The name of a file or folder as one that may stand in a URL."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100] or otherwise
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import (
 from modelport.core.call import Call, Outcome, Reply
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Payload
-from modelport.errors import ModelportError
+from modelport.errors import ModelportError, ModelUnavailable, NotFound
 
 
 class Codec(Protocol):
@@ -174,3 +174,16 @@ class Particular(Protocol):
     def refuse(self, method: str, path: str) -> ModelportError:
         """The error for a request that no route has, where the protocol is native to what is served."""
         ...
+
+
+def not_loaded(endpoint: Served) -> ModelUnavailable:
+    """The error for a model of which it is known that it cannot be loaded."""
+    return ModelUnavailable(f"{endpoint.spec.name} could not be loaded: {endpoint.failure}")
+
+
+def nothing_at(path: str, protocol: str, node: Node) -> NotFound:
+    """The error for a path that no route has, under a protocol whose own paths name no model (see ``Route``)."""
+    name, _, rest = path.removeprefix(f"/{protocol}/").partition("/")
+    if rest and all(endpoint.spec.name != name for endpoint in node.endpoints):
+        return NotFound(f"model {name[:100]!r} not found")
+    return NotFound(f"there is nothing at {path[:200]}")

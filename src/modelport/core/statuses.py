@@ -1,8 +1,8 @@
-"""The HTTP status of each error code, unless a protocol says otherwise in its own ``errors.py``."""
+"""The HTTP form of an error, unless a protocol says otherwise in its own ``errors.py``."""
 
 from __future__ import annotations
 
-from modelport.errors import ModelportError, ModelRejected
+from modelport.errors import ModelError, ModelportError, ModelRejected
 
 HTTP = {
     "invalid_body": 400,
@@ -29,6 +29,18 @@ def status_of(error: ModelportError, table: dict[str, int]) -> int:
     if isinstance(error, ModelRejected):
         return error.status
     return table.get(error.code, 500)
+
+
+def worded(error: ModelportError, status: int, request_id: str) -> str:
+    """The error in one line; from 500 on it names the request, so that the log can be searched."""
+    text = error.describe()
+    if isinstance(error, ModelError):
+        text = f"{error.type_name}: {text}"
+    if error.hint:
+        text += f" ({error.hint})"
+    if status >= 500:
+        text += f" [request {request_id}]"
+    return text
 
 
 def headers_of(error: ModelportError) -> list[tuple[str, str]]:

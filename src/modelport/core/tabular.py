@@ -95,21 +95,13 @@ def table_of(frame: Any) -> Table:
 # --- what a body is --------------------------------------------------------------------------------------
 
 
-def _media_type(blob: Blob) -> str:
-    return (blob.media_type or "").partition(";")[0].strip().lower()
-
-
-def _named(blob: Blob) -> str | None:
-    media_type = _media_type(blob)
-    return next((kind for word, kind in _NAMED if word in media_type), None)
-
-
 def _opened(blob: Blob, limit: int) -> tuple[str, Any]:
     """What a body is ("csv", "tsv", "arrow", "matrix", "json"), and its bytes without gzip."""
-    kind = _named(blob)
-    if kind is None and _media_type(blob) not in mediatype.OPEN:
+    media_type, _ = mediatype.parsed(blob.media_type or "")
+    kind = next((kind for word, kind in _NAMED if word in media_type), None)
+    if kind is None and media_type not in mediatype.OPEN:
         raise Unconvertible(
-            f"this model takes a table, and {_media_type(blob)[:80]} is none", hint="send CSV, Arrow or JSON records"
+            f"this model takes a table, and {media_type[:80]} is none", hint="send CSV, Arrow or JSON records"
         )
     data: Any = blob.data
     if bytes(data[:2]) == _GZIP:

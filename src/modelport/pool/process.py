@@ -207,10 +207,7 @@ class Worker:
 
     def rss(self) -> int:
         """Resident bytes now."""
-        try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError, ValueError):
-            return 0
+        return resident(self.pid)
 
     def _on_frame(self, frame: Frame) -> None:
         if frame.kind == frames.REPLY:
@@ -317,6 +314,14 @@ class Worker:
         if self._pipe is not None:  # something that the model left behind may hold the other end
             self._pipe.close()
         self._observer.worker_dead(self, exit_cause(code))
+
+
+def resident(process: int | str) -> int:
+    """Resident bytes now of a process, by its id or "self"; 0 where there is no such process, or no /proc."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def jittered(requests: int) -> int:

@@ -244,9 +244,8 @@ class App:
         try:
             call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path)
             reply = await self._plane.execute(endpoint, call, body, request.exchange)
-            if (
-                isinstance(reply.body, Stream) and request.scope["http_version"] == "1.0"
-            ):  # it cannot say "to be continued"
+            if isinstance(reply.body, Stream) and request.scope["http_version"] == "1.0":
+                # which has no way to say that more follows
                 reply = reply._replace(body=await reply.body.spooled())
             return reply
         finally:

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from modelport.contracts.drum import detect, predictors
-from modelport.contracts.drum.hooks import Hooks, deliver
+from modelport.contracts.drum.hooks import Hooks
 from modelport.contracts.drum.labels import labels as class_labels
 from modelport.contracts.drum.outputs import CLASSES, NUMERIC, Target, framed
+from modelport.contracts.drum.parameters import deliver
 from modelport.contracts.drum.predictors import refusals
 from modelport.core import mediatype, tabular
 from modelport.core.call import Call, Outcome

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,16 +16,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from modelport.contracts.drum.detect import CODE, METADATA, artifacts, hooks
 from modelport.contracts.drum.labels import label
+from modelport.contracts.drum.parameters import OLD, payload
 from modelport.core.call import FUNCTION, PREDICT
-from modelport.core.model import ModelSpec, PoolSettings
+from modelport.core.model import ModelSpec, PoolSettings, as_name
 from modelport.errors import ConfigError
 
 TARGETS = ("regression", "binary", "multiclass", "anomaly", "transform", "unstructured", "textgeneration")
 Outline = TypeVar("Outline", bound=BaseModel)
 
-
-OLD = "MLOPS_RUNTIME_PARAM_"
-"""What goes before the name of a parameter in the older form."""
 WORKERS, MAX_WORKERS = "CUSTOM_MODEL_WORKERS", 40
 WAITING, TIMEOUT = 64, 600_000
 """Requests that wait, and the milliseconds that one may wait and run: clients of the platform give up after 600 s."""
@@ -127,7 +124,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
         raise ConfigError(f"{path} has faults", faults=faults)
     return [
         ModelSpec(
-            name=given.get("name") or _name(place.stem if place.is_file() else place.name),
+            name=given.get("name") or as_name(place.stem if place.is_file() else place.name),
             contract="drum",
             root=str(root),
             version="1",
@@ -147,11 +144,6 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
             },
         )
     ]
-
-
-def _name(text: str) -> str:
-    """The name of a file or folder as one that may stand in a URL."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100] or "model"
 
 
 def _options(given: Mapping[str, Any], faults: list[str]) -> Options:
@@ -274,8 +266,8 @@ def _pool(parameters: Mapping[str, Any], faults: list[str]) -> PoolSettings:
     stated = os.environ.get(WORKERS, 1 if stated is None else stated)
     if OLD + WORKERS in os.environ:
         try:
-            stated = json.loads(os.environ[OLD + WORKERS])["payload"]
-        except (ValueError, TypeError, KeyError):
+            stated = payload(os.environ[OLD + WORKERS])
+        except ValueError:
             pass  # it does not load, and says why
     try:
         workers = int(stated) if float(stated) == int(stated) else 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from modelport.contracts.seldon import detect
-from modelport.core.model import ModelSpec, PoolSettings
+from modelport.core.model import ModelSpec, PoolSettings, as_name
 from modelport.errors import ConfigError
 
 PARAMETERS = "PREDICTIVE_UNIT_PARAMETERS"
@@ -71,7 +70,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
     module = component.rpartition(".")[0]
     return [
         ModelSpec(
-            name=given.get("name") or re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "model",
+            name=given.get("name") or as_name(name),
             contract="seldon",
             root=str(root),
             version="1",

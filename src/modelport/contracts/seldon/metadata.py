@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-ARRAYS = ("tensor", "ndarray", "tftensor")
+from modelport.contracts.seldon.arrays import FORMS
+
 DATATYPES = (
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES",
 )  # fmt: skip
@@ -55,7 +56,7 @@ def _is_known(item: Any) -> bool:
         return False
     if kind in ("strData", "binData"):
         return "schema" not in item
-    return kind not in ARRAYS or (
+    return kind not in FORMS or (
         set(schema) <= {"names", "shape"} and _are(schema.get("names", []), str) and _are(schema.get("shape", []), int)
     )
 

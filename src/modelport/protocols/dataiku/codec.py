@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from modelport.core import jsontext
 from modelport.core.call import Call, Outcome, Reply
-from modelport.core.conversion import convert
+from modelport.core.conversion import content, convert
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Args, Blob, Json, Payload, Table, values
 from modelport.errors import InvalidBody, InvalidInput, InvalidOutput, ModelportError, NotFound
@@ -121,21 +121,13 @@ def _value(outcome: Outcome) -> Any:
 
 def _content(blob: Blob) -> Any:
     """The value of JSON, or the text. Bytes are refused: as base64 they could not be told from a text."""
-    data = bytes(blob.data)
-    if "json" in blob.media_type:
-        try:
-            return jsontext.loads(data)
-        except ValueError as fault:
-            raise InvalidOutput(f"the model called its answer {blob.media_type}, and it is no JSON: {fault}") from None
-    if blob.charset is None:
+    found = content(blob)
+    if isinstance(found, bytes):
         raise InvalidOutput(
-            f"the model answered {len(data)} bytes of {blob.media_type}, which have no JSON form",
+            f"the model answered {len(found)} bytes of {blob.media_type}, which have no JSON form",
             hint="ask it by a protocol that carries bytes",
         )
-    try:
-        return data.decode(blob.charset)
-    except (LookupError, ValueError):
-        raise InvalidOutput(f"the model called its answer text in {blob.charset[:40]}, and it is not") from None
+    return found.value if isinstance(found, Json) else found
 
 
 def _results(outcome: Outcome) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelport.core import jsontext, statuses
 from modelport.core.call import Reply
-from modelport.errors import ModelError, ModelportError
+from modelport.errors import ModelportError
 
 STATUSES = dict(statuses.HTTP, invalid_input=422, unconvertible=422, service=503, model_unavailable=513)
 """513 says that the model could not be loaded; one that is still loading, or was unloaded, is a 503.
@@ -15,13 +15,7 @@ cannot even be taken apart.
 
 
 def error(error: ModelportError, request_id: str) -> Reply:
-    """The reply; from 500 on it names the request, so that the log can be searched."""
+    """The reply with the error as its ``message``."""
     status = statuses.status_of(error, STATUSES)
-    text = error.describe()
-    if isinstance(error, ModelError):
-        text = f"{error.type_name}: {text}"
-    if error.hint:
-        text += f" ({error.hint})"
-    if status >= 500:
-        text += f" [request {request_id}]"
+    text = statuses.worded(error, status, request_id)
     return Reply(status, statuses.headers_of(error), jsontext.dumps({"message": f"ERROR: {text}"}), error.code)

@@ -9,8 +9,8 @@ from typing import Any
 from modelport import __version__
 from modelport.core import jsontext
 from modelport.core.call import FUNCTION, Reply
-from modelport.core.protocol import Node, Question, Route, Served
-from modelport.errors import ModelportError, ModelUnavailable, ModelUnloaded, NotFound, ServiceError
+from modelport.core.protocol import Node, Question, Route, Served, not_loaded, nothing_at
+from modelport.errors import ModelportError, ModelUnloaded, ServiceError
 from modelport.protocols.drum import errors
 from modelport.protocols.drum.codec import PREDICT, TRANSFORM, UNSTRUCTURED
 
@@ -85,10 +85,7 @@ class DrumProtocol:
         return errors.error(error, request_id)
 
     def missing(self, path: str, node: Node) -> ModelportError:
-        name, _, rest = path.removeprefix(f"/{self.name}/").partition("/")
-        if rest and all(endpoint.spec.name != name for endpoint in node.endpoints):
-            return NotFound(f"model {name[:100]!r} not found")
-        return NotFound(f"there is nothing at {path[:200]}")
+        return nothing_at(path, self.name, node)
 
     def example(self, endpoint: Served, base: str) -> str | None:
         if endpoint.spec.operation == FUNCTION:
@@ -121,7 +118,7 @@ def _json(value: Any) -> Reply:
 def _alive(endpoints: list[Served]) -> Reply:
     """The server is up, also while a model loads. 513 when it is of no use: no model could be loaded."""
     if endpoints and all(endpoint.failure is not None for endpoint in endpoints):
-        raise _failed(endpoints[0])
+        raise not_loaded(endpoints[0])
     return _json({"message": "OK"})
 
 
@@ -130,14 +127,10 @@ def _health(endpoint: Served) -> Reply:
     if endpoint.state == "ready":
         return _json({"message": "OK"})
     if endpoint.failure is not None:
-        raise _failed(endpoint)
+        raise not_loaded(endpoint)
     if endpoint.state == "unloaded":
         raise ModelUnloaded(f"{endpoint.spec.name} is not loaded")
     raise ServiceError(f"{endpoint.spec.name} is {endpoint.state}: {endpoint.reason}")
-
-
-def _failed(endpoint: Served) -> ModelUnavailable:
-    return ModelUnavailable(f"{endpoint.spec.name} could not be loaded: {endpoint.failure}")
 
 
 def _info(endpoint: Served) -> dict[str, Any]:

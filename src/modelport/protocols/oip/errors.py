@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from modelport.core import jsontext, statuses
 from modelport.core.call import Reply
-from modelport.errors import ModelError, ModelportError
+from modelport.errors import ModelportError
 
 STATUSES = dict(statuses.HTTP, model_unloaded=404)
 """To clients of a repository, a model that is not loaded is not there."""
 
 
 def error(error: ModelportError, request_id: str) -> Reply:
-    """The reply; from 500 on it names the request, so that the log can be searched."""
+    """The reply with the error as its ``error``."""
     status = statuses.status_of(error, STATUSES)
-    text = error.describe()
-    if isinstance(error, ModelError):
-        text = f"{error.type_name}: {text}"
-    if error.hint:
-        text += f" ({error.hint})"
-    if status >= 500:
-        text += f" [request {request_id}]"
+    text = statuses.worded(error, status, request_id)
     return Reply(status, statuses.headers_of(error), jsontext.dumps({"error": text}), error.code)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from modelport.core import jsontext, mediatype
 from modelport.core.call import Call, Outcome, Reply
-from modelport.core.conversion import convert
+from modelport.core.conversion import content, convert
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import (
     Blob,
@@ -364,14 +364,7 @@ def _data(names: list[str], shape: list[int], flat: list[Any], kind: str | None)
 
 def _content(blob: Blob) -> dict[str, Any]:
     """The value of JSON, the text, or the bytes."""
-    if "json" in blob.media_type:
-        try:
-            return {"jsonData": jsontext.loads(blob.data)}
-        except ValueError as fault:
-            raise InvalidOutput(f"the model called its answer {blob.media_type}, and it is no JSON: {fault}") from None
-    if blob.charset is None:
-        return {BYTES: base64.b64encode(blob.data).decode("ascii")}
-    try:
-        return {TEXT: str(blob.data, blob.charset)}
-    except (LookupError, ValueError):
-        raise InvalidOutput(f"the model called its answer text in {blob.charset[:40]}, and it is not") from None
+    found = content(blob)
+    if isinstance(found, Json):
+        return {"jsonData": found.value}
+    return {TEXT: found} if isinstance(found, str) else {BYTES: base64.b64encode(found).decode("ascii")}

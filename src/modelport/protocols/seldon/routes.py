@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from modelport.core.call import Reply
-from modelport.core.protocol import Headers, Node, Question, Route, Served
-from modelport.errors import ModelportError, ModelUnavailable, NotFound
+from modelport.core.protocol import Headers, Node, Question, Route, Served, not_loaded, nothing_at
+from modelport.errors import ModelportError, ModelUnavailable
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, written
 from modelport.protocols.seldon.openapi import document
@@ -77,10 +77,7 @@ class SeldonProtocol:
         return errors.error(error, request_id)
 
     def missing(self, path: str, node: Node) -> ModelportError:
-        name, _, rest = path.removeprefix(f"/{self.name}/").partition("/")
-        if rest and all(endpoint.spec.name != name for endpoint in node.endpoints):
-            return NotFound(f"model {name[:100]!r} not found")
-        return NotFound(f"there is nothing at {path[:200]}")
+        return nothing_at(path, self.name, node)
 
     def refuse(self, method: str, path: str) -> ModelportError:
         """To the platform everything exists for reading, if only as a file that is not there."""
@@ -129,7 +126,7 @@ def _ping(endpoints: list[Served]) -> Callable[[Question], Reply]:
 
     def ping(_: Question) -> Reply:
         if endpoints and all(endpoint.failure is not None for endpoint in endpoints):
-            raise ModelUnavailable(f"{endpoints[0].spec.name} could not be loaded: {endpoints[0].failure}")
+            raise not_loaded(endpoints[0])
         return Reply(200, [("content-type", HTML)], b"pong")
 
     return ping

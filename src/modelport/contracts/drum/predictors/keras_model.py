@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import zipfile
 from typing import Any
 
 from modelport.contracts.drum.predictors.features import Features
-from modelport.contracts.drum.predictors.libraries import needed, unreadable
+from modelport.contracts.drum.predictors.libraries import is_installed, needed, unreadable
 from modelport.errors import LoadError
 
 BACKENDS = ("tensorflow", "torch", "jax")
@@ -67,7 +66,7 @@ def _choose_backend(path: str) -> None:
     if "keras" in sys.modules or os.environ.get("KERAS_BACKEND"):
         return
     for backend in BACKENDS:
-        if _is_installed(backend):
+        if is_installed(backend):
             if backend != "tensorflow":
                 os.environ["KERAS_BACKEND"] = backend
             return
@@ -75,9 +74,3 @@ def _choose_backend(path: str) -> None:
         f"{os.path.basename(path)} needs Keras with a backend, and there is none",
         hint=f"pip install keras and one of {', '.join(BACKENDS)}, for {sys.executable}",
     )
-
-
-def _is_installed(module: str) -> bool:
-    if module in sys.modules:
-        return sys.modules[module] is not None
-    return importlib.util.find_spec(module) is not None

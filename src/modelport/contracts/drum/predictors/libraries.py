@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -30,6 +31,16 @@ def package(module: str) -> str:
     """What to install for a module."""
     top = module.partition(".")[0]
     return PACKAGES.get(top, top)
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module could be imported, without doing so."""
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def needed(module: str, path: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import importlib.util
 import itertools
 import lzma
 import os
@@ -14,7 +13,7 @@ import sys
 import zlib
 from typing import Any, Callable
 
-from modelport.contracts.drum.predictors.libraries import brief, package
+from modelport.contracts.drum.predictors.libraries import brief, is_installed, package
 from modelport.errors import LoadError
 
 VERSION = re.compile(rb"_sklearn_version.{0,8}?(\d+\.\d+(?:\.\d+)?(?:\.?(?:dev|rc|post|a|b)\d+)*)", re.DOTALL)
@@ -70,7 +69,7 @@ def _hint(fault: BaseException, libraries: list[str], made: str | None) -> str:
         )
     missing = (getattr(fault, "name", None) or "") if isinstance(fault, ImportError) else ""
     top = missing.partition(".")[0]
-    if top and not _is_installed(top):
+    if top and not is_installed(top):
         version = f"=={made}" if top == "sklearn" and made else ""
         return f"pip install {package(top)}{version}, or put the module beside the model, if it is your own"
     if made and (top in ("", "sklearn") or made != _installed("sklearn")):
@@ -117,13 +116,6 @@ def _libraries(content: bytes) -> list[str]:
     except Exception:  # noqa: S110 - joblib puts arrays between the instructions, and what is broken ends somewhere
         pass
     return sorted(found.keys() - ALWAYS_THERE - OTHERWISE_CALLED)
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _installed(module: str) -> str | None:

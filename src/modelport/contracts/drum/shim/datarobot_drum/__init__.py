@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
 
-_PREFIX = "MLOPS_RUNTIME_PARAM_"
+from modelport.contracts.drum.parameters import OLD as _OLD
+from modelport.contracts.drum.parameters import payload as _payload
 
 
 class RuntimeParameters:
@@ -16,13 +16,13 @@ class RuntimeParameters:
     @classmethod
     def has(cls, key: str) -> bool:
         """Whether the parameter has a value."""
-        return _PREFIX + key in os.environ
+        return _OLD + key in os.environ
 
     @classmethod
     def get(cls, key: str) -> Any:
         """The parameter's value in its own type; None where it has none."""
-        given = os.environ.get(_PREFIX + key)
-        return None if given is None else json.loads(given)["payload"]
+        given = os.environ.get(_OLD + key)
+        return None if given is None else _payload(given)
 
 
 __all__ = ["RuntimeParameters"]
