@@ -1,0 +1,182 @@
+"""What protobuf libraries and gRPC's reflection want to know of messages and services, made from their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from modelport.core.protobuf import Field, Schema
+
+FILES = {
+    "google.protobuf.Any": "google/protobuf/any.proto",
+    "google.protobuf.Empty": "google/protobuf/empty.proto",
+    "google.protobuf.ListValue": "google/protobuf/struct.proto",
+    "google.protobuf.Struct": "google/protobuf/struct.proto",
+    "google.protobuf.Value": "google/protobuf/struct.proto",
+}
+"""Where messages are that a table uses and does not have."""
+
+_TYPES = {
+    "double": 1, "float": 2, "int64": 3, "uint64": 4, "int32": 5, "fixed64": 6, "fixed32": 7, "bool": 8, "string": 9,
+    "bytes": 12, "view": 12, "uint32": 13, "sfixed32": 15, "sfixed64": 16, "sint32": 17, "sint64": 18,
+}  # fmt: skip
+_MESSAGE, _ENUM = 11, 14
+_OPTIONAL, _REPEATED = 1, 3
+
+_DESCRIPTORS = Schema(
+    "google.protobuf",
+    {
+        "File": {
+            1: "string name", 2: "string package", 3: "repeated string dependency", 4: "repeated Message message_type",
+            5: "repeated Enum enum_type", 6: "repeated Service service", 12: "string syntax",
+        },
+        "Message": {
+            1: "string name", 2: "repeated MessageField field", 3: "repeated Message nested_type",
+            7: "MessageOptions options", 8: "repeated Oneof oneof_decl",
+        },
+        "MessageField": {
+            1: "string name", 3: "int32 number", 4: "int32 label", 5: "int32 type", 6: "string type_name",
+            9: "int32 oneof_index oneof index", 10: "string json_name",
+        },
+        "MessageOptions": {7: "bool map_entry"},
+        "Oneof": {1: "string name"},
+        "Enum": {1: "string name", 2: "repeated EnumValue value"},
+        "EnumValue": {1: "string name", 2: "int32 number oneof there"},
+        "Service": {1: "string name", 2: "repeated Method method"},
+        "Method": {
+            1: "string name", 2: "string input_type", 3: "string output_type", 5: "bool client_streaming",
+            6: "bool server_streaming",
+        },
+    },
+)  # fmt: skip
+"""The part of ``descriptor.proto`` that is needed; a oneof of one field has the effect of an optional one."""
+
+
+class Method(NamedTuple):
+    """One method of a service; a message without a dot in its name is of the same package."""
+
+    request: str
+    response: str
+    is_stream: bool = False
+    """Of both: any number of messages goes in, any number comes out."""
+
+
+Services = Mapping[str, Mapping[str, Method]]
+"""Methods by name, by service."""
+
+
+def file_descriptor(
+    schema: Schema, file: str, services: Services | None = None, elsewhere: Mapping[str, str] | None = None
+) -> bytes:
+    """A serialised ``FileDescriptorProto`` of a ``.proto`` file called ``file`` with all of the schema's messages.
+
+    ``elsewhere`` says in which files messages are that are neither the schema's nor google.protobuf's.
+    Raises ``KeyError`` for one of which nothing says where it is.
+    """
+    return _File(schema, {**FILES, **(elsewhere or {})}).describe(file, services or {})
+
+
+def dependencies(
+    schema: Schema, services: Services | None = None, elsewhere: Mapping[str, str] | None = None
+) -> list[str]:
+    """The files that such a file imports."""
+    described = _File(schema, {**FILES, **(elsewhere or {})})
+    described.describe("", services or {})
+    return list(described.imports)
+
+
+class _File:
+    def __init__(self, schema: Schema, files: Mapping[str, str]) -> None:
+        self.imports: dict[str, None] = {}
+        self._schema = schema
+        self._files = files
+
+    def describe(self, file: str, services: Services) -> bytes:
+        tops = [name for name in self._schema.messages if "." not in name]
+        described: dict[str, Any] = {
+            "name": file,
+            "package": self._schema.package,
+            "message_type": [self._message(name) for name in tops],
+            "enum_type": [
+                {"name": name, "value": [{"name": word, "number": at} for at, word in values.items()]}
+                for name, values in self._schema.enums.items()
+            ],
+            "service": [
+                {"name": name, "method": [self._method(*item) for item in methods.items()]}
+                for name, methods in services.items()
+            ],
+            "syntax": "proto3",
+        }
+        described["dependency"] = list(self.imports)
+        return _DESCRIPTORS.encode("File", described)
+
+    def _message(self, name: str) -> dict[str, Any]:
+        fields = self._schema.messages[name]
+        oneofs = list(dict.fromkeys(field.oneof for field in fields if field.oneof))
+        inner = [other for other in self._schema.messages if other.rpartition(".")[0] == name]
+        return {
+            "name": name.rpartition(".")[2],
+            "field": [self._field(name, field, oneofs) for field in fields],
+            "nested_type": [self._message(other) for other in inner]
+            + [self._entry(field) for field in fields if field.label == "map"],
+            "oneof_decl": [{"name": oneof} for oneof in oneofs],
+        }
+
+    def _field(self, message: str, field: Field, oneofs: Sequence[str]) -> dict[str, Any]:
+        if field.label == "map":
+            shape = {"type": _MESSAGE, "type_name": f".{self._schema.package}.{message}.{_entry_name(field)}"}
+        else:
+            shape = self._type(field.type)
+        label = _REPEATED if field.label else _OPTIONAL
+        index = {"oneof_index": oneofs.index(field.oneof)} if field.oneof else {}
+        return {
+            "name": field.name,
+            "number": field.number,
+            "label": label,
+            "json_name": _camel(field.name),
+            **shape,
+            **index,
+        }
+
+    def _entry(self, field: Field) -> dict[str, Any]:
+        parts = (("key", 1, field.key), ("value", 2, field.type))
+        return {
+            "name": _entry_name(field),
+            "field": [
+                {"name": name, "number": number, "label": _OPTIONAL, "json_name": name, **self._type(kind)}
+                for name, number, kind in parts
+            ],
+            "options": {"map_entry": True},
+        }
+
+    def _type(self, kind: str) -> dict[str, Any]:
+        if kind in _TYPES:
+            return {"type": _TYPES[kind]}
+        if kind in self._schema.enums:
+            return {"type": _ENUM, "type_name": f".{self._schema.package}.{kind}"}
+        return {"type": _MESSAGE, "type_name": self._named(kind)}
+
+    def _named(self, message: str) -> str:
+        if message in self._schema.messages:
+            return f".{self._schema.package}.{message}"
+        self.imports[self._files[message]] = None
+        return f".{message}"
+
+    def _method(self, name: str, method: Method) -> dict[str, Any]:
+        return {
+            "name": name,
+            "input_type": self._named(method.request),
+            "output_type": self._named(method.response),
+            "client_streaming": method.is_stream,
+            "server_streaming": method.is_stream,
+        }
+
+
+def _entry_name(field: Field) -> str:
+    """What the message is called that a map's entries are."""
+    return "".join(part[:1].upper() + part[1:] for part in field.name.split("_")) + "Entry"
+
+
+def _camel(name: str) -> str:
+    first, *more = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in more)
