@@ -32,7 +32,7 @@ _DESCRIPTORS = Schema(
         },
         "Message": {
             1: "string name", 2: "repeated MessageField field", 3: "repeated Message nested_type",
-            7: "MessageOptions options", 8: "repeated Oneof oneof_decl",
+            4: "repeated Enum enum_type", 7: "MessageOptions options", 8: "repeated Oneof oneof_decl",
         },
         "MessageField": {
             1: "string name", 3: "int32 number", 4: "int32 label", 5: "int32 type", 6: "string type_name",
@@ -97,10 +97,7 @@ class _File:
             "name": file,
             "package": self._schema.package,
             "message_type": [self._message(name) for name in tops],
-            "enum_type": [
-                {"name": name, "value": [{"name": word, "number": at} for at, word in values.items()]}
-                for name, values in self._schema.enums.items()
-            ],
+            "enum_type": self._enums_of(""),
             "service": [
                 {"name": name, "method": [self._method(*item) for item in methods.items()]}
                 for name, methods in services.items()
@@ -119,8 +116,17 @@ class _File:
             "field": [self._field(name, field, oneofs) for field in fields],
             "nested_type": [self._message(other) for other in inner]
             + [self._entry(field) for field in fields if field.label == "map"],
+            "enum_type": self._enums_of(name),
             "oneof_decl": [{"name": oneof} for oneof in oneofs],
         }
+
+    def _enums_of(self, message: str) -> list[dict[str, Any]]:
+        """The enums that are defined within a message; those of the file for ""."""
+        return [
+            {"name": name.rpartition(".")[2], "value": [{"name": word, "number": at} for at, word in values.items()]}
+            for name, values in self._schema.enums.items()
+            if name.rpartition(".")[0] == message
+        ]
 
     def _field(self, message: str, field: Field, oneofs: Sequence[str]) -> dict[str, Any]:
         if field.label == "map":

@@ -9,15 +9,18 @@ from typing import Any
 
 from modelport.contracts.seldon import arrays, detect, flasked, foreign
 from modelport.contracts.seldon.hooks import ABSENT, Hooks, rejection
+from modelport.contracts.seldon.transports import REST
 from modelport.contracts.seldon.wrapper import Wrapper
 from modelport.core.call import Call, Outcome
 from modelport.core.contract import Model
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Json, Payload, Table, Tensors
-from modelport.errors import InvalidInput, LoadError, ModelportError
+from modelport.errors import InvalidInput, LoadError, ModelportError, ModelRejected
 
 PLATFORM = "seldon"
 TRUE = ("1", "t", "true")
+REMOTE = "grpc/"
+"""What verbs begin with that come over gRPC: their messages are bytes."""
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,8 @@ class Component:
 
     def call(self, payload: Payload, call: Call) -> Outcome:
         message = payload.value if isinstance(payload, Json) else None
+        if isinstance(message, bytes) and call.verb.startswith(REMOTE):
+            return self._answer_remotely(message, call.verb[len(REMOTE) :])
         with self._flask.context(call, message) if self._flask is not None else flasked.nothing():
             is_own = isinstance(payload, Json) and payload.origin == PLATFORM
             try:
@@ -92,12 +97,28 @@ class Component:
             return Outcome(extras={PLATFORM: self._wrapper.pass_through(message)})
         return Outcome(extras={PLATFORM: self._wrapper.verbs[call.verb](message)})
 
+    def _answer_remotely(self, message: bytes, verb: str) -> Outcome:
+        """Over gRPC the platform's own exceptions have no text: the log has it."""
+        try:
+            return Outcome(extras={PLATFORM: self._wrapper.remote[verb](message)})
+        except (InvalidInput, ModelRejected) as fault:
+            if isinstance(fault, ModelRejected) and fault.reason is None:
+                raise
+            rejected: ModelportError = fault
+        except Exception as fault:
+            told = rejection(fault)
+            if told is None:
+                raise
+            rejected = told
+        log.warning("%s over gRPC: %s", verb, rejected.message)
+        raise ModelRejected(rejected.type_name, "", 500)
+
     def _predict(self, payload: Payload) -> Outcome:
         """A call by another platform's protocol."""
         content = foreign.read(payload, self.description.columns)
         rows = len(payload) if isinstance(payload, (Table, Tensors)) else None
         if self._hooks.overrides("predict_raw") or self._hooks.has("predict_rest"):
-            reply = self._wrapper.raw("predict", arrays.listed(arrays.message(content)))
+            reply = self._wrapper.worded("predict", arrays.listed(arrays.message(content)), REST)
             if reply is not ABSENT:
                 return foreign.write(arrays.read(reply).value, self._hooks.class_names, rows)
         answer = self._hooks.respond("predict", content)

@@ -10,6 +10,7 @@ import math
 import sys
 from typing import Any, Callable, NamedTuple
 
+from modelport.contracts.seldon import tftensors
 from modelport.errors import InvalidInput, ModelRejected
 
 BAD_DATA = "MICROSERVICE_BAD_DATA"
@@ -67,7 +68,7 @@ def read_array(data: Any) -> Content:
             raise ValueError(f"a tensor without values cannot have the shape {list(array.shape)}")
         return Content(array, names, None, form)
     if form == "tftensor":
-        raise NameError("name 'TensorProto' is not defined")  # the words by which clients know it
+        return Content(tftensors.read(data["tftensor"]), names, None, form)
     return Content(numpy.array(data["ndarray"] if form else []), names, None, "ndarray")
 
 
@@ -100,19 +101,29 @@ def is_array(value: Any) -> bool:
 
 def _datadef(value: Any, form: str | None, names: Callable[[], Any]) -> dict[str, Any]:
     """An array keeps the request's form, if it can: a tensor carries numbers alone. A list keeps its own items."""
-    import numpy
-
-    array = numpy.array(value) if isinstance(value, list) else value
-    if not numpy.issubdtype(array.dtype, numpy.number):
-        form = "ndarray"
-    labels: Any = []
-    if array.ndim > 1:
-        labels = names()
-        if labels is None:
-            labels = [f"t:{column}" for column in range(array.shape[1])]
+    array = as_array(value)
+    form = form_of(array, form)
+    labels = labels_of(array, names)
     if form == "ndarray":
         return {"names": labels, "ndarray": value}
+    if form == "tftensor":
+        return {"names": labels, "tftensor": tftensors.write_json(array)}
     return {"names": labels, "tensor": {"shape": list(array.shape), "values": array.ravel()}}
+
+
+def form_of(array: Any, form: str | None) -> str:
+    """The form of array that a reply has to a request of this one; None for a request without ``data``."""
+    import numpy
+
+    return (form or "tensor") if numpy.issubdtype(array.dtype, numpy.number) else "ndarray"
+
+
+def labels_of(array: Any, names: Callable[[], Any]) -> Any:
+    """The names of an array's columns, where it has any; ``names`` gives the class names, or None."""
+    if array.ndim <= 1:
+        return []
+    labels = names()
+    return [f"t:{column}" for column in range(array.shape[1])] if labels is None else labels
 
 
 def as_array(value: Any) -> Any:

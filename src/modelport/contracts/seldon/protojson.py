@@ -11,86 +11,81 @@ import math
 import struct
 from typing import Any, Callable
 
-MESSAGES: dict[str, dict[str, str]] = {
-    "Feedback": {"request": "SeldonMessage", "response": "SeldonMessage", "reward": "float", "truth": "SeldonMessage"},
-    "SeldonMessage": {
-        "status": "Status", "meta": "Meta", "data": "DefaultData", "binData": "bytes", "strData": "string",
-        "jsonData": "Value", "customData": "Any",
-    },
-    "Status": {"code": "int32", "info": "string", "reason": "string", "status": "StatusFlag"},
-    "Meta": {
-        "puid": "string", "tags": "map Value", "routing": "map int32", "requestPath": "map string",
-        "metrics": "repeated Metric",
-    },
-    "Metric": {"key": "string", "type": "MetricType", "value": "float", "tags": "map string"},
-    "DefaultData": {"names": "repeated string", "tensor": "Tensor", "ndarray": "ListValue", "tftensor": "Any"},
-    "Tensor": {"shape": "repeated int32", "values": "repeated double"},
-}  # fmt: skip
-"""Field to type, message by message."""
-ENUMS = {"StatusFlag": ("SUCCESS", "FAILURE"), "MetricType": ("COUNTER", "GAUGE", "TIMER")}
-CHOICES = {
-    "SeldonMessage": ("data", "binData", "strData", "jsonData", "customData"),
-    "DefaultData": ("tensor", "ndarray", "tftensor"),
-}
-"""Fields of which a message has only one. It is there also with its type's default."""
-INT32 = 1 << 31
+from modelport.contracts.seldon.messages import PACKAGE, SCHEMA
+from modelport.core.protobuf import Field
+
+FIELDS = {kind: {field.name: field for field in fields} for kind, fields in SCHEMA.messages.items()}
+INTEGERS = {"int32": 1 << 31, "int64": 1 << 63}
+"""What their numbers stay below."""
 MAX_DEPTH = 100
 """Lists and objects within one another."""
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def parse(value: Any, kind: str, place: str = "") -> dict[str, Any]:
-    """A message as plain values of its fields' types, without those that have their defaults.
+    """A message as plain values of its fields' types, as it is read from bytes; without those that have their
+    defaults. Messages of other packages stay JSON.
 
     Raises ``ValueError`` saying what does not fit, and where.
     """
-    fields = MESSAGES[kind]
+    fields = FIELDS[kind]
     place = place or kind
     if not isinstance(value, dict):
         raise ValueError(f"{place} must be an object, not {value!r:.80}")
     message: dict[str, Any] = {}
+    chosen: set[str] = set()
     for name, item in value.items():
-        if name not in fields:
+        field = fields.get(name)
+        if field is None:
             raise ValueError(
-                f'Message type "seldon.protos.{kind}" has no field named "{name:.80}" at "{place}".\n'
+                f'Message type "{PACKAGE}.{kind}" has no field named "{name:.80}" at "{place}".\n'
                 f' Available Fields(except extensions): "{list(fields)}"'
             )
-        if item is None and fields[name] != "Value":
+        if item is None and field.type != "google.protobuf.Value":
             continue
-        found = _field(item, fields[name], f"{place}.{name}")
-        if fields[name] in MESSAGES or name in CHOICES.get(kind, ()) or not _is_default(found):
+        if field.oneof and field.oneof in chosen:
+            raise ValueError(
+                f'Message type "{PACKAGE}.{kind}" should not have multiple "{field.oneof}" oneof fields at "{place}"'
+            )
+        chosen.add(field.oneof)
+        found = _field(item, field, f"{place}.{name}")
+        if _is_told(found, field):
             message[name] = found
-    if sum(name in message for name in CHOICES.get(kind, ())) > 1:
-        raise ValueError(
-            f'Message type "seldon.protos.{kind}" should not have multiple "data_oneof" oneof fields at "{place}"'
-        )
     return message
 
 
-def _is_default(value: Any) -> bool:
-    return value in (0, "", [], {})
+def _is_told(value: Any, field: Field) -> bool:
+    """Whether a field with this value is there at all."""
+    if field.label:
+        return bool(len(value))
+    if field.oneof or field.form in ("message", "plain", "foreign"):
+        return True
+    return value != SCHEMA.enums[field.type][0] if field.form == "enum" else bool(value)
 
 
-def _field(value: Any, kind: str, place: str) -> Any:
-    group, _, inner = kind.rpartition(" ")
-    if group == "repeated":
+def _field(value: Any, field: Field, place: str) -> Any:
+    if field.label == "repeated":
         if not isinstance(value, list):
             raise ValueError(f"repeated field {place} must be in [] which is {value!r:.80}")
-        return [_single(item, inner, f"{place}[{at}]") for at, item in enumerate(value)]
-    if group == "map":
+        return [_single(item, field, f"{place}[{at}]") for at, item in enumerate(value)]
+    if field.label == "map":
         if not isinstance(value, dict):
             raise ValueError(f"Map field {place} must be in a dict which is {value!r:.80}")
-        return {key: _single(item, inner, f"{place}[{key:.80}]") for key, item in value.items()}
-    return _single(value, kind, place)
+        return {key: _single(item, field, f"{place}[{key:.80}]") for key, item in value.items()}
+    return _single(value, field, place)
 
 
-def _single(value: Any, kind: str, place: str) -> Any:
-    if kind in MESSAGES:
-        return parse(value, kind, place)
+def _single(value: Any, field: Field, place: str) -> Any:
+    if field.form == "message":
+        return parse(value, field.type, place)
     try:
-        if kind in ENUMS:
-            return _enum(value, ENUMS[kind])
-        return _SCALARS[kind](value)
+        if field.form == "enum":
+            return _enum(value, SCHEMA.enums[field.type])
+        if field.form == "foreign":
+            return _foreign(value)
+        if field.type in INTEGERS:
+            return _integer(value, INTEGERS[field.type])
+        return _SCALARS[field.type](value)
     except (TypeError, ValueError, OverflowError) as fault:
         raise ValueError(f"Failed to parse {place}: {fault}") from None
 
@@ -101,11 +96,11 @@ def _text(value: Any) -> str:
     return value
 
 
-def _bytes(value: Any) -> str:
-    """Base64 of either alphabet, with or without padding, as it goes out again."""
+def _bytes(value: Any) -> bytes:
+    """Base64 of either alphabet, with or without padding."""
     text = _text(value).replace("-", "+").replace("_", "/")
     try:
-        return base64.b64encode(base64.b64decode(text + "=" * (-len(text) % 4))).decode()
+        return base64.b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error as fault:
         raise ValueError(str(fault)) from None
 
@@ -133,22 +128,21 @@ def _float(value: Any) -> float:
     return rounded
 
 
-def _int32(value: Any) -> int:
-    number = _double(value)
-    if not number.is_integer():
+def _integer(value: Any, bound: int) -> int:
+    number = int(value) if isinstance(value, (int, str)) else _double(value)
+    if not float(number).is_integer():
         raise ValueError(f"Couldn't parse integer: {value!r:.80}")
-    if not -INT32 <= number < INT32:
+    if not -bound <= number < bound:
         raise ValueError(f"Value out of range: {value!r:.80}")
     return int(number)
 
 
-def _enum(value: Any, names: tuple[str, ...]) -> str | int:
-    """Its name; 0 for the first one, which is every enum's default."""
-    if isinstance(value, int) and 0 <= value < len(names):
-        value = names[value]
-    if value not in names:
+def _enum(value: Any, names: dict[int, str]) -> str:
+    """Its name."""
+    name = names.get(value, value) if isinstance(value, int) else value
+    if name not in names.values():
         raise ValueError(f"Invalid enum value {value!r:.80}")
-    return 0 if value == names[0] else str(value)
+    return str(name)
 
 
 def _list(value: Any) -> list[Any]:
@@ -157,9 +151,10 @@ def _list(value: Any) -> list[Any]:
     return [plain(item) for item in value]
 
 
-def _any(value: Any) -> Any:
-    if not isinstance(value, dict) or "@type" not in value:
-        raise ValueError("@type is missing when parsing any message")
+def _foreign(value: Any) -> Any:
+    """A message of another package; what its own fields are is not looked at."""
+    if not isinstance(value, dict):
+        raise TypeError(f"a message must be an object, not {value!r:.80}")
     return value
 
 
@@ -181,18 +176,42 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {
-    "string": _text, "bytes": _bytes, "double": _double, "float": _float, "int32": _int32, "Value": plain,
-    "ListValue": _list, "Any": _any,
-}  # fmt: skip
+    "string": _text,
+    "bytes": _bytes,
+    "double": _double,
+    "float": _float,
+    "google.protobuf.Value": plain,
+    "google.protobuf.ListValue": _list,
+}
 
 
 def write(message: dict[str, Any], kind: str = "SeldonMessage") -> dict[str, Any]:
     """A message in protobuf's JSON. Raises ``ValueError`` for what its fields cannot hold."""
-    written: dict[str, Any] = _finite(parse(message, kind))
-    for metric in written.get("meta", {}).get("metrics", []):
-        if isinstance(metric.get("value"), float):
-            metric["value"] = _shortest(metric["value"])
-    return written
+    return render(parse(message, kind), kind)
+
+
+def render(message: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The JSON of a message that was parsed, or read from bytes."""
+    fields = FIELDS[kind]
+    return {name: _rendered(value, fields[name]) for name, value in message.items() if _is_told(value, fields[name])}
+
+
+def _rendered(value: Any, field: Field) -> Any:
+    if field.label == "map":
+        return {key: _one(item, field) for key, item in value.items()}
+    if field.label:
+        return [_one(item, field) for item in (value if isinstance(value, list) else value.tolist())]
+    return _one(value, field)
+
+
+def _one(value: Any, field: Field) -> Any:
+    if field.form == "message":
+        return render(value, field.type)
+    if field.type == "bytes":
+        return base64.b64encode(value).decode()
+    if field.type == "int64":
+        return str(value)
+    return _finite(_shortest(value) if field.type == "float" else value)
 
 
 def _finite(value: Any) -> Any:
@@ -208,4 +227,6 @@ def _finite(value: Any) -> Any:
 
 def _shortest(number: float) -> float:
     """The shortest decimal that is the same number in single precision."""
+    if not math.isfinite(number):
+        return number
     return next((short for digits in range(6, 9) if _float(short := float(f"{number:.{digits}g}")) == number), number)

@@ -5,12 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import os
+from functools import partial
 from typing import Any, Callable
 
 from modelport.contracts.seldon import arrays, metadata, metrics, protojson
 from modelport.contracts.seldon.arrays import BAD_DATA, Content
 from modelport.contracts.seldon.hooks import ABSENT, Hooks, Response, response
-from modelport.errors import InvalidInput, ModelRejected
+from modelport.contracts.seldon.messages import SCHEMA
+from modelport.contracts.seldon.transports import (
+    FEEDBACK,
+    LIST,
+    MESSAGE,
+    REMOTE,
+    REST,
+    Transport,
+    data_of,
+    is_protobuf,
+    protobuf_of,
+)
+from modelport.errors import ModelRejected
 
 NO_IMAGE = "NOT_IMPLEMENTED:NOT_IMPLEMENTED"
 BAD_METADATA = "MICROSERVICE_BAD_METADATA"
@@ -19,7 +32,8 @@ log = logging.getLogger(__name__)
 
 
 class Wrapper:
-    """Answers messages of the REST API, JSON values both ways; ``verbs`` has a method for each verb.
+    """Answers messages: ``verbs`` has a method for each verb of the REST API, JSON values both ways, and ``remote`` one
+    for each verb over gRPC, bytes both ways.
 
     ``said`` is metadata that goes before the component's own. The environment is read once, here.
     """
@@ -30,26 +44,35 @@ class Wrapper:
         self._image = os.environ.get("PREDICTIVE_UNIT_IMAGE", "")
         self._shows_metrics = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
         self.metadata = self._complete_metadata(said)
-        self.verbs: dict[str, Callable[[Any], Any]] = {
+        answers: dict[str, Callable[[Transport, Any], Any]] = {
             "predict": self._predict,
-            "transform-input": lambda message: self._transform("transform_input", "inputtransform", message),
-            "transform-output": lambda message: self._transform("transform_output", "outputtransform", message),
+            "transform-input": partial(self._transform, "transform_input", "inputtransform"),
+            "transform-output": partial(self._transform, "transform_output", "outputtransform"),
             "route": self._route,
             "aggregate": self._aggregate,
             "send-feedback": self._send_feedback,
+        }
+        self.verbs: dict[str, Callable[[Any], Any]] = {
+            **{verb: partial(answer, REST) for verb, answer in answers.items()},
             "health/status": self._health_status,
             "metadata": self._metadata,
+        }
+        self.remote: dict[str, Callable[[Any], bytes]] = {
+            **{verb: partial(answer, REMOTE) for verb, answer in answers.items()},
+            "metadata": self._remote_metadata,
+            "graph-metadata": self._graph_metadata,
         }
 
     # --- by verb ---------------------------------------------------------------------------------------------
 
-    def _predict(self, message: Any) -> Any:
-        reply = self.raw("predict", message)
+    def _predict(self, via: Transport, message: Any) -> Any:
+        reply = self.worded("predict", message, via)
         if reply is not ABSENT:
             return reply
-        content = arrays.read(message)
+        content = via.read(message)
         answer = self._hooks.respond("predict", content)
-        return self._reply(Response([]) if answer is ABSENT else answer, content.form, content.meta, "predict")
+        answer = Response([]) if answer is ABSENT else answer
+        return self._reply(answer, content.form, content.meta, "predict", via)
 
     def pass_through(self, body: Any) -> Any:
         """A body that nobody has read, and an answer that goes out as it is."""
@@ -59,74 +82,58 @@ class Wrapper:
             raise TypeError(f"with PAYLOAD_PASSTHROUGH predict_raw must return bytes or str; it returned {kind}")
         return answer
 
-    def _transform(self, hook: str, method: str, message: Any) -> Any:
-        reply = self.raw(hook, message)
+    def _transform(self, hook: str, method: str, via: Transport, message: Any) -> Any:
+        reply = self.worded(hook, message, via)
         if reply is not ABSENT:
             return reply
-        content = arrays.read(message)
+        content = via.read(message)
         answer = self._hooks.respond(hook, content)
         answer = Response(content.value) if answer is ABSENT else answer
-        return self._reply(answer, content.form, content.meta, method)
+        return self._reply(answer, content.form, content.meta, method, via)
 
-    def _route(self, message: Any) -> Any:
-        reply = self.raw("route", message)
+    def _route(self, via: Transport, message: Any) -> Any:
+        reply = self.worded("route", message, via)
         if reply is not ABSENT:
             return reply
-        content = arrays.read(message)
+        content = via.read(message)
         answer = self._hooks.demand("route", content)
         branch = answer.data
         if not isinstance(branch, int):
             text = f"Routing response must be int but got {branch}"[: arrays.MAX_SHOWN]
             raise ModelRejected(type(branch).__name__, text, 400, reason=BAD_DATA)
-        return self._reply(answer._replace(data=[[branch]]), content.form, _puid(content.meta), "router")
+        return self._reply(answer._replace(data=[[branch]]), content.form, _puid(content.meta), "router", via)
 
-    def _aggregate(self, message: Any) -> Any:
-        reply = self.raw("aggregate", message)
+    def _aggregate(self, via: Transport, message: Any) -> Any:
+        reply = self.worded("aggregate", message, via)
         if reply is not ABSENT:
             return reply
-        messages = message.get("seldonMessages") if isinstance(message, dict) else message
-        if not isinstance(messages, list):
-            raise arrays.wrong_type(message)
-        contents = [arrays.read(item) for item in messages]
+        contents = via.several(message)
         first = contents[0]
         hook = self._hooks.defined("aggregate")
         answer = response(hook([content.value for content in contents], [content.names for content in contents]))
-        return self._reply(answer, first.form, _merged(contents), "aggregate")
+        return self._reply(answer, first.form, _merged(contents), "aggregate", via)
 
-    def _send_feedback(self, message: Any) -> Any:
+    def _send_feedback(self, via: Transport, message: Any) -> Any:
         """The message and its reply are what protobuf makes of them; only the arrays of request and truth are read."""
-        try:
-            feedback = protojson.parse(message, "Feedback")
-        except ValueError as fault:
-            raise InvalidInput(f"Invalid JSON: {fault}") from None
-        reply = self._raw_feedback(feedback)
+        feedback = via.feedback(message)
+        reply = self._worded_feedback(feedback, message, via)
         if reply is not ABSENT:
             return reply
         request, truth = (feedback.get(side, {}) for side in ("request", "truth"))
         routing = feedback.get("response", {}).get("meta", {}).get("routing", {})
-        features = arrays.read_array(_data(request))
+        features = arrays.read_array(data_of(request))
         answer = self._hooks.call(
             "send_feedback",
             features.value,
             features.names,
             feedback.get("reward", 0.0),
-            arrays.read_array(_data(truth)).value,
+            arrays.read_array(data_of(truth)).value,
             routing=routing.get(self._unit or "0"),
         )
         answer = response(None if answer is ABSENT else answer)
         answer = answer._replace(data=arrays.as_array([] if answer.data is None else answer.data))
         form = features.form if "data" in request else None
-        return protojson.write(arrays.listed(self._reply(answer, form, _puid(request.get("meta")), "feedback")))
-
-    def _raw_feedback(self, feedback: dict[str, Any]) -> Any:
-        reply = self._hooks.call("send_feedback_rest", json.dumps(feedback, indent=2))
-        if reply is not ABSENT:
-            return protojson.write(reply)
-        if self._hooks.overrides("send_feedback_raw"):
-            raise ModelRejected(
-                "NotImplemented", "send_feedback_raw takes a protobuf message, which is not supported", 500
-            )
-        return ABSENT
+        return self._reply(answer, form, _puid(request.get("meta")), "feedback", via)
 
     def _health_status(self, message: Any) -> Any:
         reply = self._hooks.call("health_status_raw")
@@ -135,35 +142,69 @@ class Wrapper:
         status = self._hooks.call("health_status")
         if status is ABSENT:
             status = "not implemented - assuming healthy" if self._hooks.has("health_status") else "healthy"
-        return self._reply(Response(status), None, None, "health")
+        return self._reply(Response(status), None, None, "health", REST)
 
     def _metadata(self, message: Any) -> Any:
         if self.metadata is None:
             raise ModelRejected("InvalidMetadata", "Model metadata unavailable", 500, reason=BAD_METADATA)
         return self.metadata
 
+    def _remote_metadata(self, message: Any) -> bytes:
+        """Invalid metadata is an empty message."""
+        kind = "SeldonModelMetadata"
+        return SCHEMA.encode(kind, protojson.parse(self.metadata or {}, kind))
+
+    def _graph_metadata(self, message: Any) -> bytes:
+        raise ModelRejected("NotImplemented", "GraphMetadata not available on the Model level.", 501)
+
     # --- what the verbs share --------------------------------------------------------------------------------
 
-    def raw(self, hook: str, message: Any) -> Any:
+    def worded(self, hook: str, message: Any, via: Transport) -> Any:
         """The reply of a hook that takes the whole message and words the whole reply; ``ABSENT`` without one."""
-        reply = self._hooks.call(f"{hook}_rest", message)
-        if reply is not ABSENT:
-            return reply
-        reply = self._hooks.call(f"{hook}_raw", message)
-        return reply if reply is ABSENT else self._without_metrics(reply)
+        kind = LIST if hook == "aggregate" else MESSAGE
+        for name in (via.predict_hook,) if hook == "predict" else (f"{hook}_rest", f"{hook}_grpc"):
+            if self._hooks.has(name):
+                reply = self._hooks.call(name, via.whole(message, kind))
+                if reply is not ABSENT:
+                    return via.worded(reply)
+        if not self._hooks.overrides(f"{hook}_raw"):
+            return ABSENT
+        reply = self._hooks.call(f"{hook}_raw", via.whole(message, kind))
+        return reply if reply is ABSENT else via.worded(self._without_metrics(reply))
+
+    def _worded_feedback(self, feedback: dict[str, Any], message: Any, via: Transport) -> Any:
+        """The same of the feedback's hooks: one takes its JSON as text, the others take protobuf in any case."""
+        if self._hooks.has("send_feedback_rest"):
+            text = json.dumps(protojson.render(feedback, FEEDBACK), indent=2)
+            reply = self._hooks.call("send_feedback_rest", text)
+            if reply is not ABSENT:
+                return via.worded(reply, is_feedback=True)
+        if self._hooks.has("send_feedback_grpc"):
+            reply = self._hooks.call("send_feedback_grpc", protobuf_of(message, FEEDBACK))
+            if reply is not ABSENT:
+                return via.worded(reply, is_feedback=True)
+        if not self._hooks.overrides("send_feedback_raw"):
+            return ABSENT
+        reply = self._hooks.call("send_feedback_raw", protobuf_of(message, FEEDBACK))
+        return reply if reply is ABSENT else via.worded(self._without_metrics(reply), is_feedback=True)
 
     def _without_metrics(self, reply: Any) -> Any:
+        if is_protobuf(reply) and not self._shows_metrics:
+            shown = type(reply)()
+            shown.CopyFrom(reply)
+            shown.meta.ClearField("metrics")
+            return shown
         if self._shows_metrics or not isinstance(reply, dict) or not isinstance(reply.get("meta"), dict):
             return reply
         return {**reply, "meta": {key: value for key, value in reply["meta"].items() if key != "metrics"}}
 
-    def _reply(self, answer: Response, form: str | None, base: Any, method: str) -> dict[str, Any]:
+    def _reply(self, answer: Response, form: str | None, base: Any, method: str, via: Transport) -> Any:
         """The message for an answer, beginning with the meta that ``base`` has."""
         base = {} if base is None else base
         runtime = metrics.recorded(answer.metrics, method) if answer.metrics is not None else []
         own = self._hooks.call("metrics")
         own = [] if own is ABSENT else metrics.recorded(own, method)
-        reply = arrays.write(answer.data, form, self._hooks.class_names)
+        part = via.write(answer.data, form, self._hooks.class_names)
         tags = base.get("tags", {})
         for more in (self._hooks.call("tags"), answer.tags):
             if more is not ABSENT and more:
@@ -174,7 +215,8 @@ class Wrapper:
         path = {self._unit: self._image or NO_IMAGE} if self._unit else {}
         path = {**path, **base.get("requestPath", {})}
         meta = {"tags": tags, "metrics": reported, "puid": base.get("puid"), "requestPath": path}
-        return {**reply, "meta": {key: value for key, value in meta.items() if value}}
+        reply = {**part, "meta": {key: value for key, value in meta.items() if value}}
+        return via.reply(reply, is_feedback=method == "feedback")
 
     def _complete_metadata(self, said: dict[str, Any]) -> dict[str, Any] | None:
         own = self._hooks.call("init_metadata")
@@ -188,12 +230,6 @@ class Wrapper:
 def _puid(meta: Any) -> dict[str, Any]:
     """All that a routing or feedback keeps of the request's meta."""
     return {"puid": meta.get("puid")} if meta else {}
-
-
-def _data(message: dict[str, Any]) -> dict[str, Any]:
-    """The ``data`` of a message that went through protobuf, where lists without items are left out."""
-    data: dict[str, Any] = message.get("data", {})
-    return {**data, "tensor": {"shape": [], "values": [], **data["tensor"]}} if "tensor" in data else data
 
 
 def _merged(contents: list[Content]) -> dict[str, Any]:

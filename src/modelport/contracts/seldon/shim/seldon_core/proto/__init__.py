@@ -1,0 +1,1 @@
+"""The platform's protobuf messages and gRPC services."""
