@@ -163,7 +163,7 @@ def launch(
     preexec: Callable[[], None] | None = None,
 ) -> Running:
     """Starts ``modelport serve`` with these arguments on a free port, without waiting for it."""
-    command = [*wrapper, sys.executable, "-m", "modelport.cli.main", "serve", *map(str, arguments)]
+    command = [*wrapper, sys.executable, "-m", "modelport", "serve", *map(str, arguments)]
     if "--port" not in command:
         command += ["--port", "0"]
     process = subprocess.Popen(

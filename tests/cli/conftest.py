@@ -13,7 +13,7 @@ import pytest
 def modelport(*arguments: object, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
     """Runs ``modelport ARGUMENTS`` to its end; whatever happens, no traceback of ours may be seen."""
     done = subprocess.run(
-        [sys.executable, "-m", "modelport.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "modelport", *map(str, arguments)],
         input=input,
         capture_output=True,
         text=True,

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modelport.cli.needs import imported
 from modelport.config import Settings
 from modelport.packages.find import find
@@ -102,3 +104,12 @@ def test_a_path_without_a_model_fails(tmp_path: Path) -> None:
     code, found = of(tmp_path)
     assert code == 1
     assert "is no model of a known platform" in found[0][1]
+
+
+def test_a_pmml_file_needs_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.pmml").write_text("<PMML/>")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    code, found = of(tmp_path)
+    assert code == 1
+    assert ("fail", "needs Java, which is not there") in found

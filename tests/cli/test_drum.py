@@ -66,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(*arguments: Any, env: dict[str, str] | None = None) -> Iterator[Running]:
     """A started ``modelport drum server``; killed afterwards, whatever happens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "modelport.cli.main", "drum", "server", *map(str, arguments)],
+        [sys.executable, "-m", "modelport", "drum", "server", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -380,7 +380,7 @@ def test_equal_calls_must_give_equal_answers(noise: float, state: str, tmp_path:
 def test_cells_are_asked_as_they_are_in_the_file(tmp_path: Path, rows: Path) -> None:
     cells = ["01234", "1.10", "-0", "+7", "1e3", ".5", " 8", "123456789012345678901"]
     rows.write_text("code,b\n" + "".join(f"{cell},{row}\n" for row, cell in enumerate(cells)))
-    body = f"assert set(data['code'].dropna()) <= {{'wrong', *{cells}}}, data['code'].tolist()\nreturn data[['b']]"
+    body = f"assert set(data['code'].dropna()) <= {{'12345', *{cells}}}, data['code'].tolist()\nreturn data[['b']]"
     folder = code(tmp_path, body, hook="transform(data, model)")
     with (folder / "custom.py").open("a") as file:
         file.write("\n\ndef read_input_data(input_binary_data):\n")
@@ -434,6 +434,17 @@ def test_rows_come_from_csv_or_json(tmp_path: Path, rows: Path) -> None:
     done = modelport("drum", "validation", "--code-dir", folder, "--input", rows)
     assert done.returncode == 2
     assert "text/csv; charset=utf-16" in done.stderr
+
+
+def test_text_stays_text_where_its_only_cell_has_digits(tmp_path: Path, rows: Path) -> None:
+    body = "lengths = data['name'].map(lambda name: 0 if name != name else len(name))\n"
+    folder = code(tmp_path, body + "return pd.DataFrame({'Predictions': lengths + data['x']})")
+    rows.write_text("name,x\nab,1\n7,2.50\nc,3\n12,4\n")
+    status, found = validated(folder, rows)
+    assert found["row counts"] == ("ok", "as many answers as rows, for 1, 2, 4")
+    assert found["neighbours"][0] == "ok", found
+    assert found["wrong types"][0] == "note", "a number is none of the texts"
+    assert status == 0
 
 
 def test_data_that_only_the_model_reads_is_sent_as_it_is(tmp_path: Path) -> None:
@@ -585,7 +596,7 @@ def test_help_of_each_verb_has_an_example(verb: str) -> None:
 
 def test_help_names_each_verb_and_imports_nothing_heavy() -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "modelport.cli.main", "drum", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "modelport", "drum", "--help"],
         capture_output=True,
         text=True,
         check=True,

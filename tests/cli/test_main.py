@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from modelport.cli.main import VERBS
@@ -30,7 +31,7 @@ def test_help_names_each_verb() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "modelport.cli.main", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "modelport", "--help"],
         capture_output=True,
         text=True,
         check=True,
@@ -84,7 +85,7 @@ def test_interrupting_is_quiet_and_exits_130(verb: str, tmp_path: Path) -> None:
     slow = f"import time\nopen({str(mark)!r}, 'w').close()\ntime.sleep(60)\ndef run(): pass\n"
     folder = write_service(tmp_path / "s", function(testQueries=[{"q": {}}]), code={"functions.py": slow})
     process = subprocess.Popen(
-        [sys.executable, "-m", "modelport.cli.main", verb, folder],
+        [sys.executable, "-m", "modelport", verb, folder],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -99,3 +100,18 @@ def test_interrupting_is_quiet_and_exits_130(verb: str, tmp_path: Path) -> None:
         process.wait()
     assert process.returncode == 130
     assert "Traceback" not in stdout + stderr
+
+
+def test_a_server_that_a_verb_started_does_not_outlive_it(tmp_path: Path) -> None:
+    mark = tmp_path / "server"
+    code = f"import os\nopen({str(mark)!r}, 'w').write(str(os.getppid()))\ndef run(): pass\n"
+    folder = write_service(tmp_path / "s", function(testQueries=[{"q": {}}]), code={"functions.py": code})
+    verb = subprocess.Popen([sys.executable, "-m", "modelport", "bench", folder], stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: mark.exists() and mark.read_text(), 30, "the model to load")
+        server = psutil.Process(int(mark.read_text()))
+        assert server.ppid() == verb.pid
+    finally:
+        verb.kill()
+        verb.wait()
+    until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, 30, "the server to end")

@@ -93,7 +93,7 @@ def test_memory_is_constant(tmp_path: Path) -> None:
         file.write(b"a,b,note\n")
         for _ in range(200_000_000 // len(block)):
             file.write(block)
-    command = [sys.executable, "-m", "modelport.cli.main", "score", str(code(tmp_path)), "--input", str(source)]
+    command = [sys.executable, "-m", "modelport", "score", str(code(tmp_path)), "--input", str(source)]
     process = subprocess.Popen([*command, "--output", str(tmp_path / "out.csv")], stderr=subprocess.PIPE)
     front, worker = [0], [0]
     while process.poll() is None:
@@ -145,7 +145,7 @@ def test_gzip_is_known_by_its_first_bytes(way: str, packed: bool, tmp_path: Path
     data = ROW.encode()
     data = gzip.compress(data[:10]) + gzip.compress(data[10:]) if packed else data
     source = written(tmp_path / "in.data", data)
-    command = [sys.executable, "-m", "modelport.cli.main", "score", code(tmp_path), "--input"]
+    command = [sys.executable, "-m", "modelport", "score", code(tmp_path), "--input"]
     with source.open("rb") as stdin:
         done = subprocess.run(
             [*command, source if way == "file" else "-"], stdin=stdin, capture_output=True, check=False
@@ -159,7 +159,7 @@ def test_what_comes_a_little_at_a_time_is_put_together() -> None:
 
 
 def test_a_pipe_that_gives_a_little_at_a_time(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "modelport.cli.main", "score", code(tmp_path), "--input", "-"]
+    command = [sys.executable, "-m", "modelport", "score", code(tmp_path), "--input", "-"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None
     for byte in gzip.compress(ROW.encode()):
@@ -393,7 +393,7 @@ def unread(pipe: Any) -> int:
 def test_interrupting_is_quiet_and_leaves_nothing(tmp_path: Path) -> None:
     """Also while it waits for more of standard input."""
     output = tmp_path / "out.csv"
-    command = [sys.executable, "-m", "modelport.cli.main", "score", code(tmp_path), "--input", "-", "--output", output]
+    command = [sys.executable, "-m", "modelport", "score", code(tmp_path), "--input", "-", "--output", output]
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -420,7 +420,7 @@ def test_interrupting_is_quiet_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_ends_it(tmp_path: Path) -> None:
     large(tmp_path / "in.csv")
-    command = [sys.executable, "-m", "modelport.cli.main", "score", code(tmp_path), "--input", tmp_path / "in.csv"]
+    command = [sys.executable, "-m", "modelport", "score", code(tmp_path), "--input", tmp_path / "in.csv"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -441,7 +441,7 @@ def test_queries(text: str | None, query: str) -> None:
 def test_a_bar_shows_rows_and_bytes_on_a_terminal(tmp_path: Path) -> None:
     rows = large(tmp_path / "in.csv")
     leader, follower = os.openpty()
-    command = [sys.executable, "-m", "modelport.cli.main", "score", code(tmp_path), "--input", tmp_path / "in.csv"]
+    command = [sys.executable, "-m", "modelport", "score", code(tmp_path), "--input", tmp_path / "in.csv"]
     seen: list[bytes] = []
 
     def watch() -> None:

@@ -38,7 +38,7 @@ def listening(server: Running) -> set[str]:
 
 
 def refusal(*arguments: Any) -> str:
-    command = [sys.executable, "-m", "modelport.cli.main", "serve", *map(str, arguments), "--port", "0"]
+    command = [sys.executable, "-m", "modelport", "serve", *map(str, arguments), "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert done.stdout == ""

@@ -204,7 +204,7 @@ def test_secrets_have_no_default() -> None:
 @pytest.mark.parametrize("setting", ["--api-key", "--admin-key"])
 def test_a_setting_that_is_no_hash_is_told(tmp_path: Path, setting: str) -> None:
     folder = write_service(tmp_path / "svc", function(), code={"functions.py": "def run():\n    pass\n"})
-    command = [sys.executable, "-m", "modelport.cli.main", "serve", folder, "--port", "0", setting, "sha256:zz"]
+    command = [sys.executable, "-m", "modelport", "serve", folder, "--port", "0", setting, "sha256:zz"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,10 +19,16 @@ STOP_SECONDS = 20.0
 @contextlib.contextmanager
 def serving(path: str) -> Iterator[str]:
     """Serves ``path`` on a free port of this machine; its URL. Raises ``SetupError`` with what the server said."""
-    command = [sys.executable, "-m", "modelport.cli.main", "serve", path, "--host", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, "-m", "modelport", "serve", path, "--host", "127.0.0.1", "--port", "0"]
     command += ["--no-access-log", "--log-format", "human", "--log-level", "warning"]
     with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no other thread runs
+        )
         try:
             yield _address(server, log.fileno())
         finally:
@@ -32,6 +39,14 @@ def serving(path: str) -> Iterator[str]:
             server.wait()
             assert server.stdout is not None
             server.stdout.close()
+
+
+def _end_with_parent() -> None:
+    """Has this process told to stop when its parent is gone, however that ended."""
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _address(server: subprocess.Popen[bytes], log: int) -> str:

@@ -103,7 +103,7 @@ def _program() -> str:
     if shutil.which("modelport"):
         return "modelport"
     beside = Path(sys.executable).with_name("modelport")
-    return os.path.relpath(beside) if beside.exists() else f"{sys.executable} -m modelport.cli.main"
+    return os.path.relpath(beside) if beside.exists() else f"{sys.executable} -m modelport"
 
 
 class Once:

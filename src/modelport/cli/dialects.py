@@ -198,6 +198,9 @@ class DrumDialect:
 
     def ask(self, spec: ModelSpec, rows: list[Row]) -> Request:
         names = list((rows or self.rows(spec))[0])
+        cells = (cell for row in rows for cell in row.values())
+        if any(isinstance(cell, str) and samples.is_number(cell) for cell in cells) and not self.is_opaque(spec):
+            return self._request(spec, samples.Sample(samples.write_records(rows), samples.JSON))
         return self._request(spec, samples.Sample(samples.write_rows(names, rows), samples.CSV))
 
     def answers(self, body: bytes) -> list[Any]:

@@ -150,7 +150,7 @@ def model(path: str) -> Iterator[Finding]:
 
 def _needs(spec: ModelSpec) -> Iterator[Finding]:
     from modelport.cli.dialects import dialect_of
-    from modelport.cli.needs import ask_interpreter, imported
+    from modelport.cli.needs import ask_interpreter, imported, needed
     from modelport.pool.sizing import cpus
 
     asked = ask_interpreter(spec)
@@ -167,6 +167,8 @@ def _needs(spec: ModelSpec) -> Iterator[Finding]:
     else:
         names = ", ".join(sorted(imported(spec))) or "nothing beyond the standard library"
         yield Finding(spec.name, OK, f"Python {version}; imports {names}")
+    for program, hint in needed(spec).programs.items():
+        yield Finding(spec.name, FAIL, f"needs {program}, which is not there", hint)
     if spec.pool.ceil > cpus():
         text = f"up to {spec.pool.ceil} workers on {cpus():g} processors"
         yield Finding(spec.name, NOTE, text, "a lower ceil, unless the model waits for something")

@@ -103,7 +103,3 @@ app = App(
 for _order, (_verb, _told) in enumerate(VERBS.items()):
     app.command(f"modelport.cli.{_verb}:{_verb}", name=_verb, sort_key=_order, **drum.help_of(*_told))
 app.command(drum.app)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelport import platforms
-from modelport.core.call import PREDICT
+from modelport.core.contract import Contract, Demanding, Needs
 from modelport.core.model import ModelSpec
 from modelport.pool.pool import interpreter_of
 from modelport.pool.process import environment
 
 TIMEOUT = 60.0
 MAX_FILES = 500
-LIBRARIES = {"onnx": "onnxruntime", "pmml": "pypmml"}
-"""What reads a kind of model file, where that is not called like it."""
 
 _PROBE = """
 import importlib.util, json, sys
@@ -71,29 +69,24 @@ def ask_interpreter(spec: ModelSpec) -> Interpreter:
 
 def import_path(spec: ModelSpec) -> tuple[list[str], list[str]]:
     """The folders that a worker puts first on the import path, and the stand-in modules that go last."""
-    contract = dict(platforms.loaded("modelport.contracts"))[spec.contract]
-    return [str(Path(spec.root, folder)) for folder in spec.options.get("path", [])], contract.shims()
+    return [str(Path(spec.root, folder)) for folder in spec.options.get("path", [])], _contract(spec).shims()
 
 
 def imported(spec: ModelSpec) -> set[str]:
-    """Top-level names that the model's code and its model file import from elsewhere, standard library left out."""
-    return (_imported_by_code(spec) | _needed_by_files(spec)) - sys.stdlib_module_names
+    """Top-level names that the model's code and its files import from elsewhere, standard library left out."""
+    by_files = {name for name in needed(spec).modules if _own_files(name, [Path(spec.root)]) is None}
+    return (_imported_by_code(spec) | by_files) - sys.stdlib_module_names
 
 
-def _needed_by_files(spec: ModelSpec) -> set[str]:
-    """What reads the model file of a code folder; of a pickle, the libraries whose objects it holds."""
-    if spec.contract != "drum":
-        return set()
-    from modelport.contracts.drum import detect
-    from modelport.contracts.drum.predictors import unpickling
+def needed(spec: ModelSpec) -> Needs:
+    """What the contract says of the model's files."""
+    contract = _contract(spec)
+    return contract.needs(spec) if isinstance(contract, Demanding) else Needs(set(), {})
 
-    named = spec.options.get("artifact")
-    names = {"pandas"} if spec.operation == PREDICT else set()
-    for file in [named] if named else detect.artifacts(spec.root):
-        path = str(Path(spec.root, file))
-        kind = detect.kind_of(path)
-        names |= set(unpickling.held(path)) if kind == "pickle" else {LIBRARIES.get(str(kind), str(kind))}
-    return {name for name in names if _own_files(name, [Path(spec.root)]) is None}
+
+def _contract(spec: ModelSpec) -> Contract:
+    found: Contract = dict(platforms.loaded("modelport.contracts"))[spec.contract]
+    return found
 
 
 def _imported_by_code(spec: ModelSpec) -> set[str]:

@@ -7,6 +7,7 @@ import io
 import mimetypes
 import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,7 +101,8 @@ def read_rows(text: bytes) -> list[dict[str, Any]]:
     except UnicodeDecodeError:
         told = shown.decode("latin-1")
     names, *rows = csv.reader(io.StringIO(told, newline="")) if told else [[]]
-    return [dict(zip(names, map(_typed, row), strict=False)) for row in rows]
+    columns = map(_typed, zip_longest(*filter(None, rows)))
+    return [dict(zip(names, cells, strict=False)) for cells in zip(*columns, strict=True)]
 
 
 def write_rows(names: list[str], rows: Iterable[dict[str, Any]]) -> bytes:
@@ -112,7 +114,20 @@ def write_rows(names: list[str], rows: Iterable[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _typed(cell: str) -> Any:
-    if _INTEGER.fullmatch(cell):
-        return int(cell)
-    return Number(cell) if _NUMBER.fullmatch(cell) else cell or None
+def write_records(rows: Iterable[dict[str, Any]]) -> bytes:
+    """JSON, in which text of digits stays text."""
+    plain = [{k: float(v) if isinstance(v, Number) else v for k, v in row.items()} for row in rows]
+    return jsontext.dumps(plain)
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell of CSV with this text is read as a number."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _typed(cells: Iterable[str | None]) -> list[Any]:
+    """A column's values: where one cell is text, the others are too."""
+    given = [cell or None for cell in cells]
+    if all(cell is None or is_number(cell) for cell in given):
+        return [None if cell is None else int(cell) if _INTEGER.fullmatch(cell) else Number(cell) for cell in given]
+    return list(given)

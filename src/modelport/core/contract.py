@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from modelport.core.call import Call, Outcome
 from modelport.core.model import Description, ModelSpec
@@ -46,4 +46,20 @@ class Contract(Protocol):
 
     def load(self, spec: ModelSpec) -> Model:
         """Loads a model, in a worker whose import path is ready."""
+        ...
+
+
+class Needs(NamedTuple):
+    """What a model needs beside what its code imports: top-level modules, and programs with how to get each."""
+
+    modules: set[str]
+    programs: dict[str, str]
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """What a contract may have beside what ``Contract`` asks for."""
+
+    def needs(self, spec: ModelSpec) -> Needs:
+        """Told in the front, from the model's files and without running any."""
         ...

@@ -37,7 +37,7 @@ def faults(folder: Path) -> list[str]:
 
 def serve(*arguments: Any) -> subprocess.CompletedProcess[str]:
     """``modelport serve`` with something that keeps it from starting."""
-    command = [sys.executable, "-m", "modelport.cli.main", "serve", *map(str, arguments), "--port", "0"]
+    command = [sys.executable, "-m", "modelport", "serve", *map(str, arguments), "--port", "0"]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 

@@ -22,7 +22,7 @@ def score(folder: Path, file: str, *options: str) -> subprocess.CompletedProcess
     command = [
         sys.executable,
         "-m",
-        "modelport.cli.main",
+        "modelport",
         "drum",
         "score",
         "--code-dir",

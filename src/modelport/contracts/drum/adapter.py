@@ -11,11 +11,11 @@ from modelport.contracts.drum.hooks import Hooks
 from modelport.contracts.drum.labels import labels as class_labels
 from modelport.contracts.drum.outputs import CLASSES, NUMERIC, Target, framed
 from modelport.contracts.drum.parameters import deliver
-from modelport.contracts.drum.predictors import refusals
+from modelport.contracts.drum.predictors import pmml_model, refusals, unpickling
 from modelport.core import mediatype, tabular
-from modelport.core.call import Call, Outcome
+from modelport.core.call import PREDICT, Call, Outcome
 from modelport.core.charset import decoded
-from modelport.core.contract import Model
+from modelport.core.contract import Model, Needs
 from modelport.core.dataframe import Frames
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Blob, Payload, Table
@@ -23,6 +23,9 @@ from modelport.errors import InvalidOutput, LoadError
 
 MAX_MIMETYPE = 200
 """Characters that a hook may mark its answer with."""
+
+LIBRARIES = {"onnx": "onnxruntime", "pmml": "pypmml"}
+"""What reads a kind of model file, where that is not called like it."""
 
 
 class DrumContract:
@@ -43,6 +46,18 @@ class DrumContract:
 
     def shims(self) -> list[str]:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
+
+    def needs(self, spec: ModelSpec) -> Needs:
+        """What reads its model file; for a pickle, the libraries whose objects it holds."""
+        named = spec.options["artifact"]
+        files = [named] if named else detect.artifacts(spec.root)
+        needs = Needs({"pandas"} if spec.operation == PREDICT else set(), {})
+        for path in (os.path.join(spec.root, file) for file in files):
+            kind = str(detect.kind_of(path))
+            needs.modules.update(unpickling.held(path) if kind == "pickle" else [LIBRARIES.get(kind, kind)])
+            if kind == "pmml" and not pmml_model.has_java():
+                needs.programs["Java"] = pmml_model.JAVA
+        return needs
 
     def load(self, spec: ModelSpec) -> Model:
         deliver(spec.options["parameters"])

@@ -14,6 +14,7 @@ from modelport.errors import InvalidOutput, LoadError
 
 DIGITS = 15
 """Decimals of the numbers that go to Java: pandas would write ten."""
+JAVA = "install Java 11 or newer (Debian: apt-get install default-jre-headless), or set JAVA_HOME"
 
 
 def load(path: str) -> PmmlPredictor:
@@ -24,18 +25,20 @@ def load(path: str) -> PmmlPredictor:
 def read(path: str) -> Any:
     """The model in a PMML file."""
     pypmml = needed("pypmml", path)
-    home = os.environ.get("JAVA_HOME")
-    if not (home and os.path.exists(os.path.join(home, "bin", "java"))) and shutil.which("java") is None:
-        raise LoadError(
-            f"{os.path.basename(path)} needs Java, which is not installed",
-            hint="install Java 11 or newer (Debian: apt-get install default-jre-headless), or set JAVA_HOME",
-        )
+    if not has_java():
+        raise LoadError(f"{os.path.basename(path)} needs Java, which is not installed", hint=JAVA)
     heap = os.environ.get("DRUM_JAVA_XMX")
     try:
         pypmml.PMMLContext.getOrCreate(java_opts=[f"-Xmx{heap}"] if heap else None)
         return pypmml.Model.fromFile(path)
     except pypmml.PMMLError as fault:
         raise unreadable(path, pypmml, PmmlFault(": ".join(map(str, fault.args)))) from fault
+
+
+def has_java() -> bool:
+    """Whether Java is where pypmml looks for it."""
+    home = os.environ.get("JAVA_HOME")
+    return bool(home and os.path.exists(os.path.join(home, "bin", "java"))) or shutil.which("java") is not None
 
 
 class PmmlFault(Exception):
