@@ -152,7 +152,8 @@ class Dataplane:
             "detail": self._settings.error_detail,
             "base": self.base,
         }
-        endpoint.pool = pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after)
+        measures = self.metrics.reported.of(endpoint.spec.name)
+        endpoint.pool = pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after, measures)
         pool.start()
         return pool
 

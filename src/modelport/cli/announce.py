@@ -42,6 +42,8 @@ def announce(server: Server) -> None:
     tracebacks: set[str] = set()
     for endpoint in server.plane.endpoints:
         _announce_model(server, endpoint, served[endpoint.spec.name], tracebacks)
+    for name, url in server.side_urls.items():
+        print(f"\n{name}  {url}")
     print(f"\nserver  {' '.join(others)}")
     _warn_of_processors(server.plane.endpoints)
     sys.stdout.flush()

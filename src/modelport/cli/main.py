@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 
 from modelport import __version__
-from modelport.cli import drum
+from modelport.cli import drum, seldon
 from modelport.cli.complain import complain
+from modelport.cli.helping import help_of
 from modelport.errors import SetupError
 
 if TYPE_CHECKING:
@@ -101,5 +102,6 @@ app = App(
     error_formatter=_misuse,
 )
 for _order, (_verb, _told) in enumerate(VERBS.items()):
-    app.command(f"modelport.cli.{_verb}:{_verb}", name=_verb, sort_key=_order, **drum.help_of(*_told))
+    app.command(f"modelport.cli.{_verb}:{_verb}", name=_verb, sort_key=_order, **help_of(*_told))
 app.command(drum.app)
+app.command(seldon.app)

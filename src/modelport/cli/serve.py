@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from modelport import config
 from modelport.cli.options import with_settings
 from modelport.core.model import ModelSpec
+
+if TYPE_CHECKING:
+    from modelport.server.side import Side
 
 
 @with_settings
@@ -31,11 +34,11 @@ def serve(
     return run(find_all(paths, chosen), chosen)
 
 
-def run(specs: Sequence[ModelSpec], settings: config.Settings) -> int:
-    """Serves these models until told to stop; the exit code."""
+def run(specs: Sequence[ModelSpec], settings: config.Settings, sides: Sequence[Side] = ()) -> int:
+    """Serves these models until told to stop, with further listeners; the exit code."""
     from modelport.cli.announce import announce
     from modelport.monitoring import logs
     from modelport.server.lifecycle import Server
 
     logs.configure(settings.log_format, settings.log_level)
-    return Server(specs, specs[0].contract, settings, announce).run()
+    return Server(specs, specs[0].contract, settings, announce, sides).run()

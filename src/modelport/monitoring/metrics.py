@@ -5,7 +5,6 @@ The counts are plain numbers that the hot path bumps; they become metric familie
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,33 +13,12 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from modelport.monitoring.histogram import Histogram
+from modelport.monitoring.reported import UserMetrics
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _STATES = ("starting", "idle", "busy", "stopping")
-
-
-class Histogram:
-    """Counts by bucket and a sum, in seconds."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(SECONDS) + 1)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(SECONDS, seconds)] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as Prometheus wants them."""
-        running = 0
-        pairs = []
-        for bound, count in zip((*map(str, SECONDS), "+Inf"), self.counts, strict=True):
-            running += count
-            pairs.append((bound, float(running)))
-        return pairs
 
 
 class Times:
@@ -58,10 +36,11 @@ class Times:
 
 
 class Metrics(Collector):
-    """``requests`` counts answers by (endpoint, protocol, status)."""
+    """``requests`` counts answers by (endpoint, protocol, status); ``reported`` is what the models' own code counts."""
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, int]] = Counter()
+        self.reported = UserMetrics()
         self._times: dict[str, Times] = {}
         self._endpoints: Sequence[Any] = ()
         self.registry = CollectorRegistry()
@@ -97,6 +76,7 @@ class Metrics(Collector):
                 family.add_metric([endpoint], histogram.buckets(), histogram.total)
             yield family
         yield from self._pools()
+        yield from self.reported.collect()
 
     def _pools(self) -> Iterator[Metric]:
         workers = GaugeMetricFamily("modelport_workers", "Workers by what they do.", labels=["endpoint", "state"])

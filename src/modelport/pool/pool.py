@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelport.core.call import Call, Deadline
 from modelport.core.model import Description, ModelSpec
@@ -50,15 +50,29 @@ class Tally:
     batches: Counter[int] = field(default_factory=Counter)
 
 
+class Measures(Protocol):
+    """Keeps what models measure, by the process id of the worker."""
+
+    def add(self, worker: int, items: list[Any]) -> None: ...
+
+    def drop(self, worker: int) -> None: ...
+
+
 class Pool:
     """Runs calls on workers, one request (or one batch that the model asked for) at a time each.
 
     ``order`` is what a worker is told at its start; ``starts`` bounds how many workers of the whole server load at
-    once; ``shrink_after`` seconds without need, workers beyond ``cruise`` leave.
+    once; ``shrink_after`` seconds without need, workers beyond ``cruise`` leave; ``measures`` gets what the model's
+    own code measures.
     """
 
     def __init__(
-        self, spec: ModelSpec, order: Mapping[str, Any], starts: asyncio.Semaphore, shrink_after: float = 10.0
+        self,
+        spec: ModelSpec,
+        order: Mapping[str, Any],
+        starts: asyncio.Semaphore,
+        shrink_after: float = 10.0,
+        measures: Measures | None = None,
     ) -> None:
         self.spec = spec
         self.description: Description | None = None
@@ -69,6 +83,7 @@ class Pool:
         self._order = order
         self._starts = starts
         self._shrink_after = shrink_after
+        self._measures = measures
         self._loop = asyncio.get_running_loop()
         self._settings = spec.pool
         self._timeout = spec.pool.timeout / 1000
@@ -275,6 +290,11 @@ class Pool:
             return
         self._feed(worker)
 
+    def worker_measured(self, worker: Worker, items: Any) -> None:
+        """What the model's own code measured in a call, also when nobody waits for its answer any more."""
+        if self._measures is not None:
+            self._measures.add(worker.pid, items)
+
     def worker_lost(self, worker: Worker) -> None:
         """Its link is gone, and soon its process; it gets no more work."""
         if worker in self._idle:
@@ -286,6 +306,8 @@ class Pool:
         self.worker_lost(worker)
         self._forget(worker)
         self._end_loading(worker)
+        if self._measures is not None:
+            self._measures.drop(worker.pid)
         cause = worker.cause or how
         for ticket in unanswered:
             ticket.fail(WorkerDied(f"the worker of {self.spec.name} ended while it ran this request ({how})"))

@@ -233,12 +233,14 @@ class Worker:
             return
         if ticket.stream is not None:
             raise BrokenFrame("a reply within a reply")
-        status, headers, code, nanoseconds = frame.meta
+        status, headers, code, nanoseconds, *measured = frame.meta
         if not isinstance(status, int) or not 100 <= status <= 599:
             raise BrokenFrame(f"{status!r} is no status")
         if not isinstance(code, (str, type(None))) or set(map(type, nanoseconds)) - {int}:
             raise BrokenFrame("a reply of no known form")
         reply = Reply(status, [(str(name), str(value)) for name, value in headers], frame.body, code)
+        for items in measured:
+            self._observer.worker_measured(self, items)
         ticket.nanoseconds = nanoseconds
         if frame.flags & frames.MORE:
             number = self.served + self._answered + 1

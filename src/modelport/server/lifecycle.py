@@ -13,7 +13,8 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -28,6 +29,7 @@ from modelport.monitoring.metrics import Metrics
 from modelport.pool.process import KEPT_MEMORY
 from modelport.server.app import App, ConnectionLimits
 from modelport.server.connection import Connection
+from modelport.server.side import Side, SideApp
 
 BACKLOG = 2048
 SO_ATTACH_FILTER = 26
@@ -40,7 +42,8 @@ _log = logging.getLogger("modelport.server")
 
 
 class Server:
-    """One listening server over ``specs``. ``announce`` is called once the first loads have come to an end."""
+    """One server over ``specs``, with ``sides`` as further listeners. ``announce`` is called once the first loads have
+    come to an end."""
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Server:
         native: str,
         settings: Settings,
         announce: Callable[[Server], None] = lambda server: None,
+        sides: Sequence[Side] = (),
     ) -> None:
         self.settings = settings
         self.plane: Dataplane
@@ -56,6 +60,7 @@ class Server:
         self._specs = specs
         self._native = native
         self._announce = announce
+        self._sides = sides
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None
         self._load_error: LoadError | None = None
@@ -67,6 +72,7 @@ class Server:
         """
         check_exposure(self._specs, self.settings)
         self._socket = bind(self.settings.host, self.settings.port)
+        self._side_sockets = [bind(self.settings.host, side.port, side.option) for side in self._sides]
         self._descriptors = raise_descriptor_limit()
         keep_freed_memory()
         return uvloop.run(self._serve())
@@ -74,8 +80,12 @@ class Server:
     @property
     def base(self) -> str:
         """The URL of this server."""
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return url_of(self._socket)
+
+    @property
+    def side_urls(self) -> dict[str, str]:
+        """The further listeners, by name."""
+        return {side.name: url_of(found) for side, found in zip(self._sides, self._side_sockets, strict=True)}
 
     async def _serve(self) -> int:
         settings = self.settings
@@ -91,24 +101,7 @@ class Server:
             keys = spec.keys if spec.keys is not None else [settings.api_key] if settings.api_key else []
             self.plane.add(spec, keys)
         self.app = App(self.plane, self.protocols, self._native, settings, self._limits())
-        self._server = QuietServer(
-            uvicorn.Config(
-                self.app,
-                http=Connection,
-                ws="none",
-                loop="uvloop",
-                interface="asgi3",
-                lifespan="off",
-                proxy_headers=False,
-                server_header=False,
-                access_log=False,
-                log_config=None,
-                log_level="warning",
-                backlog=BACKLOG,
-                timeout_keep_alive=int(settings.keep_alive),
-                timeout_graceful_shutdown=int(settings.grace) + UNWILLING,
-            )
-        )
+        self._server = QuietServer(self._config(self.app))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, loop)
@@ -117,13 +110,48 @@ class Server:
         gc.collect()
         gc.freeze()  # what is here now stays: no collection need look at it again
         announcing = loop.create_task(self._announce_when_settled())
-        await self._server.serve(sockets=[self._socket])
+        async with self._beside():
+            await self._server.serve(sockets=[self._socket])
         announcing.cancel()
         await self.plane.stop(0.0)
         _log.info("stopped")
         if self._load_error is not None:
             raise self._load_error
         return 1 if self._stops > 1 else 0
+
+    def _config(self, app: Callable[..., Any]) -> uvicorn.Config:
+        settings = self.settings
+        return uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            loop="uvloop",
+            interface="asgi3",
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            backlog=BACKLOG,
+            timeout_keep_alive=int(settings.keep_alive),
+            timeout_graceful_shutdown=int(settings.grace) + UNWILLING,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _beside(self) -> AsyncIterator[None]:
+        """The further listeners, which end after the server's own."""
+        apps = [SideApp(side, self.plane.metrics, self._limits()) for side in self._sides]
+        servers = [QuietServer(self._config(app)) for app in apps]
+        pairs = zip(servers, self._side_sockets, strict=True)
+        tasks = [asyncio.create_task(server.serve(sockets=[listener])) for server, listener in pairs]
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.force_exit = self._server.force_exit
+                server.should_exit = True
+            await asyncio.gather(*tasks)
 
     def _limits(self) -> ConnectionLimits:
         s = self.settings
@@ -186,7 +214,13 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
+def url_of(listener: socket.socket) -> str:
+    """Where a listening socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def bind(host: str, port: int, option: str = "--port") -> socket.socket:
     """A listening socket. Raises ``SetupError`` naming the port when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -199,7 +233,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise SetupError(
             f"cannot listen on {host} port {port}: {getattr(fault, 'strerror', None) or fault}",
-            hint="choose another with --port, or 0 for any",
+            hint=f"choose another with {option}, or 0 for any",
         ) from None
     listener.setblocking(False)
     return listener

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from modelport.core import compression, frames
+from modelport.core import compression, frames, measures
 from modelport.core.batch import merge
 from modelport.core.board import Board
 from modelport.core.call import Call, Outcome, Reply
@@ -191,5 +191,8 @@ def raised(fault: BaseException, detail: str) -> ModelRaised:
 
 
 def message(reply: Reply, *nanoseconds: int) -> Any:
-    """What goes to the front: the reply, and the time spent decoding, in the model, and encoding."""
-    return frames.REPLY, [reply.status, reply.headers, reply.code, nanoseconds], reply.body
+    """What goes to the front: the reply, the time spent decoding, in the model, and encoding, and what was measured."""
+    meta = [reply.status, reply.headers, reply.code, nanoseconds]
+    if measures.reported:
+        meta.append(measures.taken())
+    return frames.REPLY, meta, reply.body

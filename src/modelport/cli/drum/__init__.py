@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cyclopts import App
+
+from modelport.cli.helping import help_of
 
 VERBS = {
     "score": (
@@ -51,12 +51,6 @@ NEW_MODEL = (
     """custom.py, a scikit-learn model and what trained it, model-metadata.yaml, data.csv and a README.md.""",
     ["modelport drum new model --language python ./model"],
 )
-
-
-def help_of(line: str, more: str, examples: list[str]) -> dict[str, Any]:
-    """A verb's help as ``App.command`` takes it."""
-    shown = "\n".join(["Examples:", *(f"  {example}" for example in examples), ""])
-    return {"help": f"{line}\n\n{' '.join(more.split())}", "help_epilogue": shown}
 
 
 app = App(name="drum", help="Run code folders of DataRobot DRUM: score, serve, validate, measure.", sort_key=99)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
@@ -124,16 +125,33 @@ class Component:
         answer = self._hooks.respond("predict", content)
         if answer is ABSENT:
             raise InvalidInput(f"{self._name} does not predict", hint="its platform's own API has its other methods")
+        self._wrapper.measured(answer, "predict")
         return foreign.write(answer.data, self._hooks.class_names, rows)
 
 
 def _made(spec: ModelSpec) -> Any:
-    """The component, built with its parameters."""
-    module, _, name = spec.options["component"].rpartition(".")
-    kind = getattr(importlib.import_module(module), name, None)
-    if not callable(kind):
-        raise LoadError(f"module {module} has no class {name}")
-    return kind(**spec.options["parameters"])
+    """The component, built with its parameters. Raises ``LoadError`` where there is no such module or class."""
+    name, _, kind = spec.options["component"].rpartition(".")
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as fault:
+        if fault.name is None or not f"{name}.".startswith(f"{fault.name}."):
+            raise
+        files = sorted(entry.name[:-3] for entry in os.scandir(spec.root) if entry.name.endswith(".py"))
+        raise LoadError(f"there is no module {name} in {spec.root}", _meant(name, files)) from None
+    made = getattr(module, kind, None)
+    if not callable(made):
+        classes = [each for each, value in vars(module).items() if isinstance(value, type)]
+        own = [each for each in classes if getattr(module, each).__module__ == name]
+        raise LoadError(f"module {name} has no class {kind}", _meant(kind, own or classes))
+    return made(**spec.options["parameters"])
+
+
+def _meant(name: str, names: list[str]) -> str:
+    """What may have been meant, of what there is."""
+    near = difflib.get_close_matches(name, names, n=1)
+    known = f"there are {', '.join(names[:20])}" if names else "there are none"
+    return f"did you mean {near[0]}? {known}" if near else known
 
 
 def _load(component: Any) -> None:

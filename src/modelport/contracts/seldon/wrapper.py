@@ -19,6 +19,7 @@ from modelport.contracts.seldon.transports import (
     REMOTE,
     REST,
     Transport,
+    as_json,
     data_of,
     is_protobuf,
     protobuf_of,
@@ -27,6 +28,14 @@ from modelport.errors import ModelRejected
 
 NO_IMAGE = "NOT_IMPLEMENTED:NOT_IMPLEMENTED"
 BAD_METADATA = "MICROSERVICE_BAD_METADATA"
+METHODS = {
+    "predict": "predict",
+    "transform_input": "inputtransform",
+    "transform_output": "outputtransform",
+    "route": "router",
+    "aggregate": "aggregate",
+}
+"""What metrics call each hook."""
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +51,13 @@ class Wrapper:
         self._hooks = hooks
         self._unit = os.environ.get("PREDICTIVE_UNIT_ID")
         self._image = os.environ.get("PREDICTIVE_UNIT_IMAGE", "")
+        self._tally = metrics.Tally()
         self._shows_metrics = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
         self.metadata = self._complete_metadata(said)
         answers: dict[str, Callable[[Transport, Any], Any]] = {
             "predict": self._predict,
-            "transform-input": partial(self._transform, "transform_input", "inputtransform"),
-            "transform-output": partial(self._transform, "transform_output", "outputtransform"),
+            "transform-input": partial(self._transform, "transform_input"),
+            "transform-output": partial(self._transform, "transform_output"),
             "route": self._route,
             "aggregate": self._aggregate,
             "send-feedback": self._send_feedback,
@@ -72,7 +82,7 @@ class Wrapper:
         content = via.read(message)
         answer = self._hooks.respond("predict", content)
         answer = Response([]) if answer is ABSENT else answer
-        return self._reply(answer, content.form, content.meta, "predict", via)
+        return self._reply(answer, content.form, content.meta, METHODS["predict"], via)
 
     def pass_through(self, body: Any) -> Any:
         """A body that nobody has read, and an answer that goes out as it is."""
@@ -82,14 +92,14 @@ class Wrapper:
             raise TypeError(f"with PAYLOAD_PASSTHROUGH predict_raw must return bytes or str; it returned {kind}")
         return answer
 
-    def _transform(self, hook: str, method: str, via: Transport, message: Any) -> Any:
+    def _transform(self, hook: str, via: Transport, message: Any) -> Any:
         reply = self.worded(hook, message, via)
         if reply is not ABSENT:
             return reply
         content = via.read(message)
         answer = self._hooks.respond(hook, content)
         answer = Response(content.value) if answer is ABSENT else answer
-        return self._reply(answer, content.form, content.meta, method, via)
+        return self._reply(answer, content.form, content.meta, METHODS[hook], via)
 
     def _route(self, via: Transport, message: Any) -> Any:
         reply = self.worded("route", message, via)
@@ -101,7 +111,7 @@ class Wrapper:
         if not isinstance(branch, int):
             text = f"Routing response must be int but got {branch}"[: arrays.MAX_SHOWN]
             raise ModelRejected(type(branch).__name__, text, 400, reason=BAD_DATA)
-        return self._reply(answer._replace(data=[[branch]]), content.form, _puid(content.meta), "router", via)
+        return self._reply(answer._replace(data=[[branch]]), content.form, _puid(content.meta), METHODS["route"], via)
 
     def _aggregate(self, via: Transport, message: Any) -> Any:
         reply = self.worded("aggregate", message, via)
@@ -111,11 +121,12 @@ class Wrapper:
         first = contents[0]
         hook = self._hooks.defined("aggregate")
         answer = response(hook([content.value for content in contents], [content.names for content in contents]))
-        return self._reply(answer, first.form, _merged(contents), "aggregate", via)
+        return self._reply(answer, first.form, _merged(contents), METHODS["aggregate"], via)
 
     def _send_feedback(self, via: Transport, message: Any) -> Any:
         """The message and its reply are what protobuf makes of them; only the arrays of request and truth are read."""
         feedback = via.feedback(message)
+        self._tally.reward(feedback.get("reward", 0.0))
         reply = self._worded_feedback(feedback, message, via)
         if reply is not ABSENT:
             return reply
@@ -138,7 +149,7 @@ class Wrapper:
     def _health_status(self, message: Any) -> Any:
         reply = self._hooks.call("health_status_raw")
         if reply is not ABSENT:
-            return self._without_metrics(reply)
+            return self._metered(reply, "health")
         status = self._hooks.call("health_status")
         if status is ABSENT:
             status = "not implemented - assuming healthy" if self._hooks.has("health_status") else "healthy"
@@ -170,7 +181,7 @@ class Wrapper:
         if not self._hooks.overrides(f"{hook}_raw"):
             return ABSENT
         reply = self._hooks.call(f"{hook}_raw", via.whole(message, kind))
-        return reply if reply is ABSENT else via.worded(self._without_metrics(reply))
+        return reply if reply is ABSENT else via.worded(self._metered(reply, METHODS[hook]))
 
     def _worded_feedback(self, feedback: dict[str, Any], message: Any, via: Transport) -> Any:
         """The same of the feedback's hooks: one takes its JSON as text, the others take protobuf in any case."""
@@ -186,24 +197,45 @@ class Wrapper:
         if not self._hooks.overrides("send_feedback_raw"):
             return ABSENT
         reply = self._hooks.call("send_feedback_raw", protobuf_of(message, FEEDBACK))
-        return reply if reply is ABSENT else via.worded(self._without_metrics(reply), is_feedback=True)
+        return reply if reply is ABSENT else via.worded(self._metered(reply, "feedback"), is_feedback=True)
 
-    def _without_metrics(self, reply: Any) -> Any:
-        if is_protobuf(reply) and not self._shows_metrics:
-            shown = type(reply)()
-            shown.CopyFrom(reply)
-            shown.meta.ClearField("metrics")
-            return shown
-        if self._shows_metrics or not isinstance(reply, dict) or not isinstance(reply.get("meta"), dict):
+    def _metered(self, reply: Any, method: str) -> Any:
+        """A reply that the component worded itself, its metrics counted."""
+        if is_protobuf(reply):
+            return self._metered_protobuf(reply, method)
+        meta = reply.get("meta") if isinstance(reply, dict) else None
+        if not isinstance(meta, dict) or not meta.get("metrics"):
             return reply
-        return {**reply, "meta": {key: value for key, value in reply["meta"].items() if key != "metrics"}}
+        self._tally.count(meta["metrics"], method)
+        if self._shows_metrics:
+            return reply
+        return {**reply, "meta": {key: value for key, value in meta.items() if key != "metrics"}}
+
+    def _metered_protobuf(self, reply: Any, method: str) -> Any:
+        counted = as_json(reply).get("meta", {}).get("metrics")
+        if not counted:
+            return reply
+        self._tally.count(counted, method)
+        if self._shows_metrics:
+            return reply
+        shown = type(reply)()
+        shown.CopyFrom(reply)
+        shown.meta.ClearField("metrics")
+        return shown
+
+    def measured(self, answer: Response, method: str) -> tuple[list[Any], list[Any]]:
+        """The metrics of one answer and the component's own, counted. Raises ``ModelRejected`` for bad ones."""
+        runtime = metrics.recorded(answer.metrics, method) if answer.metrics is not None else []
+        self._tally.count(runtime, method)
+        own = self._hooks.call("metrics")
+        own = [] if own is ABSENT else metrics.recorded(own, method)
+        self._tally.count(own, method)
+        return runtime, own
 
     def _reply(self, answer: Response, form: str | None, base: Any, method: str, via: Transport) -> Any:
         """The message for an answer, beginning with the meta that ``base`` has."""
         base = {} if base is None else base
-        runtime = metrics.recorded(answer.metrics, method) if answer.metrics is not None else []
-        own = self._hooks.call("metrics")
-        own = [] if own is ABSENT else metrics.recorded(own, method)
+        runtime, own = self.measured(answer, method)
         part = via.write(answer.data, form, self._hooks.class_names)
         tags = base.get("tags", {})
         for more in (self._hooks.call("tags"), answer.tags):
