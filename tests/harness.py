@@ -89,11 +89,12 @@ class Running:
         body: Any = None,
         headers: dict[str, str] | None = None,
         timeout: float = 30.0,
+        port: int | None = None,
     ) -> Answer:
         """One request on a connection of its own; a body that is no bytes goes as JSON."""
         if body is not None and not isinstance(body, (bytes, bytearray)):
             body = json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
@@ -161,10 +162,12 @@ def launch(
     env: dict[str, str] | None = None,
     wrapper: tuple[str, ...] = (),
     preexec: Callable[[], None] | None = None,
+    verb: tuple[str, ...] = ("serve",),
+    cwd: Path | None = None,
 ) -> Running:
-    """Starts ``modelport serve`` with these arguments on a free port, without waiting for it."""
-    command = [*wrapper, sys.executable, "-m", "modelport", "serve", *map(str, arguments)]
-    if "--port" not in command:
+    """Starts ``modelport serve`` with these arguments on a free port, or another verb, without waiting for it."""
+    command = [*wrapper, sys.executable, "-m", "modelport", *verb, *map(str, arguments)]
+    if verb == ("serve",) and "--port" not in command:
         command += ["--port", "0"]
     process = subprocess.Popen(
         command,
@@ -172,6 +175,7 @@ def launch(
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "MODELPORT_LOG_FORMAT": "json", **(env or {})},
+        cwd=cwd,
         preexec_fn=preexec,  # noqa: PLW1509
     )
     return Running(process)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from modelport.core.call import Call, Deadline
 from modelport.core.model import Description, ModelSpec
@@ -27,7 +27,7 @@ from modelport.errors import (
     WorkerDied,
 )
 from modelport.pool.body import Body
-from modelport.pool.process import Worker
+from modelport.pool.process import Measures, Worker
 from modelport.pool.queue import Queue, Ticket
 
 MAX_FAILED_STARTS = 5
@@ -50,14 +50,6 @@ class Tally:
     batches: Counter[int] = field(default_factory=Counter)
 
 
-class Measures(Protocol):
-    """Keeps what models measure, by the process id of the worker."""
-
-    def add(self, worker: int, items: list[Any]) -> None: ...
-
-    def drop(self, worker: int) -> None: ...
-
-
 class Pool:
     """Runs calls on workers, one request (or one batch that the model asked for) at a time each.
 
@@ -71,8 +63,8 @@ class Pool:
         spec: ModelSpec,
         order: Mapping[str, Any],
         starts: asyncio.Semaphore,
-        shrink_after: float = 10.0,
-        measures: Measures | None = None,
+        shrink_after: float,
+        measures: Measures,
     ) -> None:
         self.spec = spec
         self.description: Description | None = None
@@ -83,7 +75,7 @@ class Pool:
         self._order = order
         self._starts = starts
         self._shrink_after = shrink_after
-        self._measures = measures
+        self.measures = measures
         self._loop = asyncio.get_running_loop()
         self._settings = spec.pool
         self._timeout = spec.pool.timeout / 1000
@@ -290,11 +282,6 @@ class Pool:
             return
         self._feed(worker)
 
-    def worker_measured(self, worker: Worker, items: Any) -> None:
-        """What the model's own code measured in a call, also when nobody waits for its answer any more."""
-        if self._measures is not None:
-            self._measures.add(worker.pid, items)
-
     def worker_lost(self, worker: Worker) -> None:
         """Its link is gone, and soon its process; it gets no more work."""
         if worker in self._idle:
@@ -306,8 +293,6 @@ class Pool:
         self.worker_lost(worker)
         self._forget(worker)
         self._end_loading(worker)
-        if self._measures is not None:
-            self._measures.drop(worker.pid)
         cause = worker.cause or how
         for ticket in unanswered:
             ticket.fail(WorkerDied(f"the worker of {self.spec.name} ended while it ran this request ({how})"))

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelport.core import frames
 from modelport.core.board import Board
@@ -44,11 +44,21 @@ _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS", "RAYO
 _log = logging.getLogger("modelport.worker")
 
 
+class Measures(Protocol):
+    """Keeps what the models' own code measures, by the worker's process id."""
+
+    def add(self, worker: int, items: Any) -> None:
+        """What came with an answer. Raises ``TypeError`` or ``ValueError`` for what is no measurement."""
+        ...
+
+    def drop(self, worker: int) -> None: ...
+
+
 class Worker:
     """A process and what it is doing.
 
     ``state`` goes from "starting" to "idle" and "busy" in turn, to "stopping", to "dead". ``observer``, the pool,
-    is told by its ``worker_*`` methods. ``cause`` is why the worker was made to end; ``loading`` that it holds one
+    is told by its ``worker_*`` methods, and has the ``measures``. ``cause`` is why the worker was made to end; ``loading`` that it holds one
     of the server's start slots; ``loaded_at`` when it was ready, 0 before; ``lifetime`` how many requests it serves
     before it is replaced, 0 for no end; ``run_seconds`` how long its last hand-over took; ``round`` counts the pool's
     attempts to start workers.
@@ -240,7 +250,7 @@ class Worker:
             raise BrokenFrame("a reply of no known form")
         reply = Reply(status, [(str(name), str(value)) for name, value in headers], frame.body, code)
         for items in measured:
-            self._observer.worker_measured(self, items)
+            self._observer.measures.add(self.pid, items)
         ticket.nanoseconds = nanoseconds
         if frame.flags & frames.MORE:
             number = self.served + self._answered + 1
@@ -315,6 +325,7 @@ class Worker:
         self._link.close()
         if self._pipe is not None:  # something that the model left behind may hold the other end
             self._pipe.close()
+        self._observer.measures.drop(self.pid)
         self._observer.worker_dead(self, exit_cause(code))
 
 

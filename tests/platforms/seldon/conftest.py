@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.harness import Running, function, predictor, regression, serving, write_service
+from tests.harness import Running, function, launch, predictor, regression, serving, until, write_service
 from tests.platforms.drum.folders import write_folder
 
 COMPONENTS = Path(__file__).parent / "components"
+
+MICROSERVICE = ("seldon", "microservice")
+PORTS = ("--host", "127.0.0.1", "--http-port", "0", "--metrics-port", "0", "--grpc-port", "0")
+
+
+def launched(*arguments: str, cwd: Path = COMPONENTS, **more: Any) -> Running:
+    """``modelport seldon microservice`` on free ports of this machine, without waiting for it."""
+    return launch(*PORTS, *arguments, verb=MICROSERVICE, cwd=cwd, **more)
+
+
+@contextlib.contextmanager
+def microservice(*arguments: str, cwd: Path = COMPONENTS, **more: Any) -> Iterator[Running]:
+    """The same once it is up; killed afterwards."""
+    with serving(*PORTS, *arguments, verb=MICROSERVICE, cwd=cwd, **more) as server:
+        yield server
+
+
+def metrics_port(server: Running) -> int:
+    """Where such a server shows its components' metrics."""
+    pattern = re.compile(r"metrics  http://.*:(\d+)")
+    return int(until(lambda: next(filter(None, map(pattern.fullmatch, server.said)), None))[1])
+
 
 LABELS = """
 def score(data, model, **kwargs):

@@ -325,7 +325,7 @@ class Model:
         return {"strData": "rest", "got": message}
 
     def predict_raw(self, message):
-        return {"strData": "raw", "meta": {"metrics": [1], "tags": {"a": 1}}}
+        return {"strData": "raw", "meta": {"metrics": [{"key": "a", "value": 1}], "tags": {"a": 1}}}
 
     def transform_input_raw(self, message):
         return [message]

@@ -1,6 +1,6 @@
-"""What a real component answered over REST, replayed: ``transcripts/`` holds the recordings.
+"""What a real component answered over REST and on its metrics port, replayed: ``transcripts/`` holds the recordings.
 
-Not replayed yet: what went over gRPC, what the metrics port said, and the server that did not start.
+Not replayed here: what went over gRPC.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import Answer, Running, serving
+from tests.harness import Answer, Running
+from tests.platforms.seldon.conftest import launched, metrics_port, microservice
 
 HERE = Path(__file__).parent
 CASES = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "transcripts").glob("*.json"))}
@@ -31,7 +33,9 @@ def kind_of(case: dict[str, Any], step: dict[str, Any]) -> str:
 
 
 STEPS = {
-    name: [step for step in case["steps"] if kind_of(case, step) == "http" and (name, step["id"]) not in OURS]
+    name: [
+        step for step in case["steps"] if kind_of(case, step) in ("http", "metrics") and (name, step["id"]) not in OURS
+    ]
     for name, case in CASES.items()
 }
 REPLAYED = [name for name, steps in STEPS.items() if steps]
@@ -40,15 +44,25 @@ REPLAYED = [name for name, steps in STEPS.items() if steps]
 def test_every_recording_is_there() -> None:
     kinds = [kind_of(case, step) for case in CASES.values() for step in case["steps"]]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {"http": 161, "grpc": 43, "metrics": 9, "start": 1}
-    assert sum(map(len, STEPS.values())) == kinds.count("http") - len(OURS)
+    assert sum(map(len, STEPS.values())) == kinds.count("http") + kinds.count("metrics") - len(OURS)
 
 
 @pytest.mark.parametrize("name", REPLAYED)
 def test_replay(name: str) -> None:
     case = CASES[name]
-    with serving(HERE / case["component"], env=case.get("env", {})) as server:
+    with microservice(case["interface"], *case.get("args", []), env=case.get("env", {})) as server:
         problems = {step["id"]: found for step in STEPS[name] if (found := compare(step, ask(server, step["request"])))}
     assert problems == {}
+
+
+def test_the_server_that_did_not_start() -> None:
+    case = CASES["parameters_bad_value"]
+    server = launched(case["interface"], *case["args"])
+    try:
+        assert server.process.wait(30) == case["server_start"]["exit_code"]
+    finally:
+        server.kill()
+    assert any("parameter count of type INT" in line for line in server.raw_logs)
 
 
 def ask(server: Running, asked: dict[str, Any]) -> Answer:
@@ -60,7 +74,8 @@ def ask(server: Running, asked: dict[str, Any]) -> Answer:
         body = asked["body_text"].encode()
     elif "body_b64" in asked:
         body = base64.b64decode(asked["body_b64"])
-    return server.request(asked["method"], asked["path"], body, headers=headers)
+    port = metrics_port(server) if asked.get("port") == "metrics" else None
+    return server.request(asked["method"], asked["path"], body, headers=headers, port=port)
 
 
 def compare(step: dict[str, Any], got: Answer) -> list[str]:
@@ -82,12 +97,42 @@ def differences(want: dict[str, Any], got: Answer) -> list[str]:
             found.append(f"{what}: {given!r}, not {wanted!r}: {got.body[:200]!r}")
     if found:
         return found
+    if got.headers["content-type"].startswith("text/plain; version"):
+        is_same = headers["content-type"] == got.headers["content-type"]
+        return [*unlike_metrics(got, want["text"]), *([] if is_same else [f"type: {got.headers['content-type']}"])]
+    if "<title>" in want.get("text", ""):
+        return []  # the words of a page are its server's own
     if "json" in want:
         found += unlike(got.json(), want["json"], "")
     raw = want.get("raw", "...") if "json" in want else want.get("text", "")
     if not raw.endswith("...") and got.body.decode() != raw:  # long ones were recorded in part
         found.append(f"body: {got.body!r}, not {raw!r}")
     return found
+
+
+def unlike_metrics(got: Answer, want: str) -> list[str]:
+    """Where families or samples differ. The first worker recorded is the one that answered over REST."""
+    families, wanted = exposed(want)
+    ours, given = exposed(got.body.decode())
+    first = next((dict(labels)["worker_id"] for _, labels in wanted), "")
+    alike = {key: value for key, value in wanted.items() if ("worker_id", first) in key[1]}
+    (pid,) = {dict(labels)["worker_id"] for _, labels in given} or {""}
+    renamed = {(name, labels - {("worker_id", first)} | {("worker_id", pid)}): v for (name, labels), v in alike.items()}
+    found = [] if families == ours else [f"families: {ours}, not {families}"]
+    return found + [
+        f"{key}: {given.get(key)}, not {renamed.get(key)}"
+        for key in given.keys() | renamed.keys()
+        if not math.isclose(given.get(key, math.nan), renamed.get(key, math.nan), rel_tol=1e-6)
+    ]
+
+
+def exposed(text: str) -> tuple[set[str], dict[tuple[str, frozenset[tuple[str, str]]], float]]:
+    """The HELP and TYPE lines of Prometheus' text, and its samples by name and labels."""
+    lines = text.splitlines()
+    samples = [re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line) for line in lines if not line.startswith("#")]
+    found = [(match[1], frozenset(re.findall(r'(\w+)="([^"]*)"', match[2])), match[3]) for match in samples if match]
+    assert len(found) == len(samples)
+    return {line for line in lines if line.startswith("#")}, {(name, pairs): float(v) for name, pairs, v in found}
 
 
 def media_type(headers: dict[str, str]) -> str:
