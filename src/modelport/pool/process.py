@@ -58,10 +58,10 @@ class Worker:
     """A process and what it is doing.
 
     ``state`` goes from "starting" to "idle" and "busy" in turn, to "stopping", to "dead". ``observer``, the pool,
-    is told by its ``worker_*`` methods, and has the ``measures``. ``cause`` is why the worker was made to end; ``loading`` that it holds one
-    of the server's start slots; ``loaded_at`` when it was ready, 0 before; ``lifetime`` how many requests it serves
-    before it is replaced, 0 for no end; ``run_seconds`` how long its last hand-over took; ``round`` counts the pool's
-    attempts to start workers.
+    is told by its ``worker_*`` methods, and has the ``measures``. ``cause`` is why the worker was made to end;
+    ``loading`` that it holds one of the server's start slots; ``loaded_at`` when it was ready, 0 before; ``lifetime``
+    how many requests it serves before it is replaced, 0 for no end; ``run_seconds`` how long its last hand-over took;
+    ``round`` counts the pool's attempts to start workers.
     """
 
     def __init__(self, spec: ModelSpec, order: Mapping[str, Any], interpreter: str, observer: Any) -> None:

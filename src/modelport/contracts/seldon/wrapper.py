@@ -212,7 +212,7 @@ class Wrapper:
         return {**reply, "meta": {key: value for key, value in meta.items() if key != "metrics"}}
 
     def _metered_protobuf(self, reply: Any, method: str) -> Any:
-        counted = as_json(reply).get("meta", {}).get("metrics")
+        counted = as_json(reply.meta).get("metrics") if hasattr(reply, "meta") else None
         if not counted:
             return reply
         self._tally.count(counted, method)
