@@ -13,7 +13,8 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from modelport.errors import ConfigError
 
@@ -29,6 +30,7 @@ class Settings:
 
     host: str = setting("127.0.0.1", "Address to listen on; other than loopback it needs API keys or --insecure.")
     port: int = setting(8080, "Port for HTTP; 0 takes a free one.")
+    grpc_port: int | None = setting(None, "Port for gRPC; 0 takes a free one. Without it there is no gRPC.")
     url_prefix: str = setting("", "What goes before the root paths that name no model, such as /models/a.")
     insecure: bool = setting(False, "Allow listening beyond loopback with no API key.")
     api_key: str = setting("", "Key for every model that has none of its own; 'sha256:<hex>' for a hashed one.", True)
@@ -85,7 +87,7 @@ def items() -> Iterator[Item]:
         assert entry.default is not MISSING
         yield Item(
             entry.name,
-            types[entry.name],
+            next(kind for kind in (*get_args(types[entry.name]), types[entry.name]) if kind is not NoneType),
             entry.default,
             entry.metadata["help"],
             f"MODELPORT_{entry.name.upper()}",
@@ -159,7 +161,7 @@ def markdown() -> str:
     """The table as documentation."""
     lines = ["| flag | environment | default | what it does |", "| --- | --- | --- | --- |"]
     for item in items():
-        default = "" if item.default == "" else f"`{item.default}`"
+        default = "" if item.default in ("", None) else f"`{item.default}`"
         lines.append(f"| `{item.flag}` | `{item.env}` | {default} | {item.help} |")
     return "\n".join(lines) + "\n"
 

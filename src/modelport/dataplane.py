@@ -187,7 +187,7 @@ class Dataplane:
         raise NotFound(f"model {name!r} not found")
 
     async def execute(self, endpoint: Endpoint, call: Call, body: Body, exchange: Any) -> Reply:
-        """Runs one call. ``exchange`` is told whom to wake when the client goes away.
+        """Runs one call. ``exchange`` is told whom to wake when the client goes away; cancelling does as well.
 
         Raises ``ServiceError`` for whatever keeps the call from being run to its end.
         """
@@ -201,6 +201,9 @@ class Dataplane:
         try:
             reply = await ticket.future
         except Cancelled:
+            raise
+        except asyncio.CancelledError:
+            pool.cancel(ticket)
             raise
         except Exception:
             stats.fail += 1

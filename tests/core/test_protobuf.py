@@ -9,12 +9,12 @@ import sys
 from typing import Any
 
 import pytest
-from google.protobuf import any_pb2, descriptor_pool, empty_pb2, message_factory, struct_pb2
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, empty_pb2, message_factory, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelport.core import protobuf
-from modelport.core.descriptors import Method, dependencies, file_descriptor
+from modelport.core.descriptors import KNOWN, Method, ProtoFile
 from modelport.core.protobuf import NUMBERS, Schema
 from modelport.errors import BodyTooLarge, InvalidBody
 
@@ -52,15 +52,15 @@ SCHEMA = Schema(
     },
     enums={"Colour": {0: "RED", 1: "GREEN", 7: "BLUE"}},
 )
-SERVICES = {"Shop": {"Buy": Method("One", "Many"), "Talk": Method("Choice", "google.protobuf.Empty", is_stream=True)}}
+SHOP = {"Buy": Method("One", "Many"), "Talk": Method("Choice", "google.protobuf.Empty", is_stream=True)}
+FILE = ProtoFile("modelport/tests.proto", SCHEMA, {"Shop": SHOP})
 
 
 def real_classes() -> dict[str, Any]:
     """The same messages by the real library, from the descriptor that the tables make."""
     pool = descriptor_pool.DescriptorPool()
-    for module in (struct_pb2, any_pb2, empty_pb2):
-        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file_descriptor(SCHEMA, "modelport/tests.proto", SERVICES))
+    for file in (*KNOWN, FILE):
+        pool.AddSerializedFile(file.descriptor())
     return {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"modelport.tests.{name}"))
         for name in SCHEMA.messages
@@ -413,14 +413,27 @@ def test_descriptors_say_what_the_tables_say() -> None:
     assert [method.name for method in service.methods] == ["Buy", "Talk"]
     assert service.methods_by_name["Talk"].output_type.full_name == "google.protobuf.Empty"
     assert service.methods_by_name["Talk"].client_streaming
-    assert dependencies(SCHEMA, SERVICES) == [
+    assert FILE.imports == [
         "google/protobuf/struct.proto",
         "google/protobuf/any.proto",
         "google/protobuf/empty.proto",
     ]
+    assert "modelport.tests.Shop.Buy" in FILE.symbols
     one = REAL["One"].DESCRIPTOR
     assert one.fields_by_name["the_int32"].json_name == "theInt32"
     assert one.fields_by_name["colour"].enum_type.values_by_name["BLUE"].number == 7
+
+
+def test_the_files_of_google_are_as_the_library_has_them() -> None:
+    for module, file in zip((any_pb2, empty_pb2, struct_pb2), KNOWN, strict=True):
+        real = descriptor_pb2.FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
+        ours = descriptor_pb2.FileDescriptorProto.FromString(file.descriptor())
+        real.ClearField("options")
+        for described in (real, ours):
+            for message in described.message_type:
+                for field in (*message.field, *(field for entry in message.nested_type for field in entry.field)):
+                    field.ClearField("json_name")
+        assert ours == real
 
 
 def test_it_needs_no_protobuf_library() -> None:

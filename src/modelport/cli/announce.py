@@ -38,13 +38,16 @@ def announce(server: Server) -> None:
         else:
             base, name = place
             served[name][protocol, method, base].append(path.removeprefix(base))
-    print(f"Modelport {__version__} serves {len(served)} model(s) at {server.base}")
+    also = f" and, by gRPC, at {server.rpc_address}" if server.rpc_address is not None else ""
+    print(f"Modelport {__version__} serves {len(served)} model(s) at {server.base}{also}")
     tracebacks: set[str] = set()
     for endpoint in server.plane.endpoints:
         _announce_model(server, endpoint, served[endpoint.spec.name], tracebacks)
     for name, url in server.side_urls.items():
         print(f"\n{name}  {url}")
     print(f"\nserver  {' '.join(others)}")
+    if server.rpc is not None:
+        print(f"gRPC    {' '.join(server.rpc.services)}")
     _warn_of_processors(server.plane.endpoints)
     sys.stdout.flush()
 

@@ -69,5 +69,7 @@ def with_settings(function: Callable[..., int]) -> Callable[..., int]:
 
 def _help(item: config.Item) -> str:
     default: Any = item.default
-    shown = "" if default == "" else f" Default {str(default).lower() if isinstance(default, bool) else default}."
+    shown = (
+        "" if default in ("", None) else f" Default {str(default).lower() if isinstance(default, bool) else default}."
+    )
     return f"{item.help}{shown} [{item.env}]"

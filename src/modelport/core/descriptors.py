@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from modelport.core.protobuf import Field, Schema
@@ -65,42 +66,56 @@ Services = Mapping[str, Mapping[str, Method]]
 """Methods by name, by service."""
 
 
-def file_descriptor(
-    schema: Schema, file: str, services: Services | None = None, elsewhere: Mapping[str, str] | None = None
-) -> bytes:
-    """A serialised ``FileDescriptorProto`` of a ``.proto`` file called ``file`` with all of the schema's messages.
+class ProtoFile(NamedTuple):
+    """A ``.proto`` file called ``name`` with all of the schema's messages.
 
     ``elsewhere`` says in which files messages are that are neither the schema's nor google.protobuf's.
-    Raises ``KeyError`` for one of which nothing says where it is.
     """
-    return _File(schema, {**FILES, **(elsewhere or {})}).describe(file, services or {})
 
+    name: str
+    schema: Schema
+    services: Services = MappingProxyType({})
+    elsewhere: Mapping[str, str] = MappingProxyType({})
 
-def dependencies(
-    schema: Schema, services: Services | None = None, elsewhere: Mapping[str, str] | None = None
-) -> list[str]:
-    """The files that such a file imports."""
-    described = _File(schema, {**FILES, **(elsewhere or {})})
-    described.describe("", services or {})
-    return list(described.imports)
+    def descriptor(self) -> bytes:
+        """A serialised ``FileDescriptorProto``. Raises ``KeyError`` for a message of which nothing says where it is."""
+        return _File(self).describe()
+
+    @property
+    def imports(self) -> list[str]:
+        """The files that it needs."""
+        described = _File(self)
+        described.describe()
+        return list(described.imports)
+
+    @property
+    def symbols(self) -> list[str]:
+        """The full names of what it defines: messages, enums, services, methods."""
+        methods = [f"{service}.{method}" for service, held in self.services.items() for method in held]
+        names = [*self.schema.messages, *self.schema.enums, *self.services, *methods]
+        return [f"{self.schema.package}.{name}" for name in names]
+
+    @property
+    def service_names(self) -> list[str]:
+        return [f"{self.schema.package}.{service}" for service in self.services]
 
 
 class _File:
-    def __init__(self, schema: Schema, files: Mapping[str, str]) -> None:
+    def __init__(self, file: ProtoFile) -> None:
         self.imports: dict[str, None] = {}
-        self._schema = schema
-        self._files = files
+        self._file = file
+        self._schema = file.schema
 
-    def describe(self, file: str, services: Services) -> bytes:
+    def describe(self) -> bytes:
         tops = [name for name in self._schema.messages if "." not in name]
         described: dict[str, Any] = {
-            "name": file,
+            "name": self._file.name,
             "package": self._schema.package,
             "message_type": [self._message(name) for name in tops],
             "enum_type": self._enums_of(""),
             "service": [
                 {"name": name, "method": [self._method(*item) for item in methods.items()]}
-                for name, methods in services.items()
+                for name, methods in self._file.services.items()
             ],
             "syntax": "proto3",
         }
@@ -165,7 +180,7 @@ class _File:
     def _named(self, message: str) -> str:
         if message in self._schema.messages:
             return f".{self._schema.package}.{message}"
-        self.imports[self._files[message]] = None
+        self.imports[self._file.elsewhere.get(message) or FILES[message]] = None
         return f".{message}"
 
     def _method(self, name: str, method: Method) -> dict[str, Any]:
@@ -186,3 +201,30 @@ def _entry_name(field: Field) -> str:
 def _camel(name: str) -> str:
     first, *more = name.split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in more)
+
+
+_PACKAGE = "google.protobuf"
+KNOWN = [
+    ProtoFile("google/protobuf/any.proto", Schema(_PACKAGE, {"Any": {1: "string type_url", 2: "bytes value"}})),
+    ProtoFile("google/protobuf/empty.proto", Schema(_PACKAGE, {"Empty": {}})),
+    ProtoFile(
+        "google/protobuf/struct.proto",
+        Schema(
+            _PACKAGE,
+            {
+                "Struct": {1: "map<string, Value> fields"},
+                "Value": {
+                    1: "NullValue null_value oneof kind",
+                    2: "double number_value oneof kind",
+                    3: "string string_value oneof kind",
+                    4: "bool bool_value oneof kind",
+                    5: "Struct struct_value oneof kind",
+                    6: "ListValue list_value oneof kind",
+                },
+                "ListValue": {1: "repeated Value values"},
+            },
+            {"NullValue": {0: "NULL_VALUE"}},
+        ),
+    ),
+]
+"""The files that others may need."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import (
     Any,
     Callable,
@@ -13,6 +13,7 @@ from typing import (
 )
 
 from modelport.core.call import Call, Outcome, Reply
+from modelport.core.descriptors import ProtoFile
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Payload
 from modelport.errors import ModelportError, ModelUnavailable, NotFound
@@ -157,6 +158,63 @@ class WireProtocol(Protocol):
         ``base`` is the server's URL with what goes before the paths of ``routes``.
         """
         ...
+
+
+Find = Callable[[Any, Mapping[str, str]], Served]
+"""From a message's bytes and the call's metadata to who is meant. Raises ``NotFound``."""
+
+
+class Procedure(NamedTuple):
+    """One gRPC method, by its full name: ``package.Service/Method``. Either a worker of the endpoint that ``find``
+    names answers (``verb`` tells it what is asked), or the front does, by ``answer``.
+
+    With ``is_stream`` any number of messages come in, each a call of its own, and their answers go out in the same
+    order; one that the front answers may have an async iterator of messages for its body. An error ends the stream,
+    unless ``telling`` makes a message of its text.
+    """
+
+    name: str
+    verb: str = ""
+    find: Find | None = None
+    answer: Answer | None = None
+    admin: bool = False
+    is_stream: bool = False
+    telling: Callable[[str], bytes] | None = None
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A protocol that is spoken over gRPC too has this beside what ``WireProtocol`` asks for.
+
+    The front passes messages on as bytes. Calls reach the worker under ``rpc_name(name)`` as their protocol, with the
+    method's path, and with the metadata that ``headers`` names (or all, as with HTTP) for headers. Its codec reads the
+    message and answers with a ``Reply`` that has the answer's message for its body; an error is the reply that
+    ``statuses.refused`` makes. A reply that a model wrote itself passes through the codec's
+    ``carry(call, memory, reply, spec)``, which makes a message of it, if the codec has that.
+    """
+
+    rpc_codec: str
+    """Module that holds the worker half for messages as ``codec``."""
+    files: Sequence[ProtoFile]
+    """The messages and services, for whoever asks the server what it has."""
+
+    def procedures(self, node: Node, endpoints: Sequence[Served]) -> list[Procedure]: ...
+
+    def refusal(self, error: ModelportError, request_id: str) -> Reply:
+        """The error by ``statuses.refused``, with this protocol's status codes."""
+        ...
+
+
+def rpc_name(protocol: str) -> str:
+    """What a protocol is called where messages of gRPC are meant."""
+    return f"{protocol}.grpc"
+
+
+def the_only(protocol: str, endpoints: Sequence[Any]) -> Any:
+    """The model that is meant where nothing names one: the only one of the protocol's own platform, or of all; or
+    None."""
+    own = [endpoint for endpoint in endpoints if endpoint.spec.contract == protocol] or endpoints
+    return own[0] if len(own) == 1 else None
 
 
 Headers = Iterable[tuple[bytes, bytes]]

@@ -1,7 +1,8 @@
-"""The HTTP form of an error, unless a protocol says otherwise in its own ``errors.py``."""
+"""The HTTP and gRPC forms of an error, unless a protocol says otherwise in its own ``errors.py``."""
 
 from __future__ import annotations
 
+from modelport.core.call import Reply
 from modelport.errors import ModelError, ModelportError, ModelRejected
 
 HTTP = {
@@ -22,6 +23,56 @@ HTTP = {
     "model_unavailable": 503,
     "model_unloaded": 503,
 }
+
+GRPC = {
+    "invalid_body": "INVALID_ARGUMENT",
+    "invalid_input": "INVALID_ARGUMENT",
+    "unconvertible": "INVALID_ARGUMENT",
+    "body_too_large": "RESOURCE_EXHAUSTED",
+    "not_found": "NOT_FOUND",
+    "method_not_allowed": "UNIMPLEMENTED",
+    "unauthorized": "UNAUTHENTICATED",
+    "forbidden": "PERMISSION_DENIED",
+    "model_raised": "INTERNAL",
+    "invalid_output": "INTERNAL",
+    "queue_full": "RESOURCE_EXHAUSTED",
+    "queue_timeout": "DEADLINE_EXCEEDED",
+    "run_timeout": "DEADLINE_EXCEEDED",
+    "worker_died": "UNAVAILABLE",
+    "model_unavailable": "UNAVAILABLE",
+    "model_unloaded": "UNAVAILABLE",
+    "cancelled": "CANCELLED",
+}
+"""A full queue is not UNAVAILABLE: clients send that again by themselves and at once, which is no help to a server that
+has too much to do."""
+_OF_HTTP = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    413: "RESOURCE_EXHAUSTED",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+GRPC_STATUS = "grpc-status"
+"""The header by which a reply that is an error names its gRPC status; its body is then the text."""
+
+
+def refused(error: ModelportError, request_id: str, table: dict[str, str] | None = None) -> Reply:
+    """The error for a client of gRPC; ``table`` has other status codes than ``GRPC``."""
+    status = status_of(error, HTTP)
+    code = (table or GRPC).get(error.code) or grpc_of(status)
+    return Reply(status, [(GRPC_STATUS, code)], worded(error, status, request_id).encode(), error.code)
+
+
+def grpc_of(status: int) -> str:
+    """The gRPC status closest to an HTTP one."""
+    return "OK" if status < 400 else _OF_HTTP.get(status, "FAILED_PRECONDITION" if status < 500 else "INTERNAL")
 
 
 def status_of(error: ModelportError, table: dict[str, int]) -> int:

@@ -7,7 +7,8 @@ import json
 import logging
 import re
 import sys
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
 
 _EXTRAS = ("request", "model", "worker", "protocol", "method", "path", "status", "seconds", "client", "code")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # also those of Unicode
@@ -21,7 +22,13 @@ _SECRETS = re.compile(
 _TOKENS = re.compile(r"(?i)\b(bearer\s+|basic\s+(?=[a-z+/]*[0-9=]))[\w.~+/=-]{6,}")
 _USERINFO = re.compile(r"(\w://)[^/\s@]+@")
 
-access = logging.getLogger("modelport.access")
+_access = logging.getLogger("modelport.access")
+
+
+def note(method: str, path: str, status: int | str, seconds: float, about: Mapping[str, Any]) -> None:
+    """The line in the access log for an answered request."""
+    told = {**about, "status": status, "seconds": round(seconds, 6)}
+    _access.info("%s %s %s %.1f ms", method, path[:200], status, seconds * 1000, extra=told)
 
 
 def clean(text: str) -> str:

@@ -36,10 +36,11 @@ class Times:
 
 
 class Metrics(Collector):
-    """``requests`` counts answers by (endpoint, protocol, status); ``reported`` is what the models' own code counts."""
+    """``requests`` counts answers by (endpoint, protocol, status), where gRPC's are words; ``reported`` is what the
+    models' own code counts."""
 
     def __init__(self) -> None:
-        self.requests: Counter[tuple[str, str, int]] = Counter()
+        self.requests: Counter[tuple[str, str, int | str]] = Counter()
         self.reported = UserMetrics()
         self._times: dict[str, Times] = {}
         self._endpoints: Sequence[Any] = ()

@@ -149,7 +149,7 @@ class Pool:
         """The client went away: a waiting request leaves the queue, the answer of a running one is dropped."""
         if not self.queue.remove(ticket):
             self._revoke(ticket)
-        if not ticket.future.done():
+        if not ticket.future.done() or ticket.future.cancelled():
             self.tally.cancelled += 1
         ticket.fail(Cancelled("the client went away"))
 

@@ -6,12 +6,8 @@ them on; it never looks into them.
 
 from __future__ import annotations
 
-import hmac
 import inspect
-import itertools
 import logging
-import os
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -20,22 +16,21 @@ from typing import Any, NamedTuple
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.core.protocol import Particular, Question, Route, Served, WireProtocol
-from modelport.dataplane import Dataplane, Endpoint, configured, hashed
+from modelport.core.protocol import Particular, Question, Route, Served, WireProtocol, the_only
+from modelport.dataplane import Dataplane, Endpoint
 from modelport.errors import (
     Cancelled,
     ConfigError,
-    Forbidden,
     MethodNotAllowed,
     ModelportError,
     NotFound,
-    Unauthorized,
 )
-from modelport.monitoring.logs import access
+from modelport.monitoring.logs import note
 from modelport.pool.body import Spool
 from modelport.pool.stream import Stream
-from modelport.server.auth import credential
+from modelport.server.auth import AdminDoor, credential
 from modelport.server.health import health_routes
+from modelport.server.ids import RequestIds
 from modelport.server.intake import Receive, discard, read_body
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -45,7 +40,6 @@ MAX_LOCAL_BODY = 1 << 20
 MAX_CHOICES = 10
 """How many models are named when none was."""
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _log = logging.getLogger("modelport.server")
 
 
@@ -105,9 +99,8 @@ class App:
         self._particular = {p.name: p for p in self._protocols if isinstance(p, Particular)}
         self._settings = settings
         self._prefix = "/".join(["", *filter(None, settings.url_prefix.split("/"))])
-        self._admin_key = configured(settings.admin_key) if settings.admin_key else None
-        self._ids = itertools.count(1)
-        self._boot = os.urandom(5).hex()
+        self._door = AdminDoor(settings)
+        self._ids = RequestIds()
         self._table: dict[str, dict[str, Bound]] = {}
         self._choices: dict[str, list[str]] = {}
         self._mount()
@@ -120,7 +113,7 @@ class App:
         for route in health_routes(self._plane):
             self._add(Bound(route, self._native, "server", _wanted(route, self._native), "", True), clashes)
         for protocol in self._protocols:
-            only = self._only(protocol)
+            only = the_only(protocol.name, self._plane.endpoints)
             for route in protocol.routes(self._plane, self._plane.endpoints):
                 wanted = _wanted(route, protocol)
                 is_main = self._is_shown(protocol, route)
@@ -133,12 +126,6 @@ class App:
                 for owners, paths in clashes.items()
             ]
             raise ConfigError("two models would answer at the same path", faults=faults)
-
-    def _only(self, protocol: WireProtocol) -> Served | None:
-        """The model that is meant where a path names none: the only one of the protocol's own platform, or of all."""
-        endpoints = self._plane.endpoints
-        own = [endpoint for endpoint in endpoints if endpoint.spec.contract == protocol.name] or endpoints
-        return own[0] if len(own) == 1 else None
 
     def _mounts(self, protocol: WireProtocol, route: Route, only: Served | None) -> list[str]:
         """What may go before the route's path, the most natural first."""
@@ -208,7 +195,7 @@ class App:
             methods = self._table.get(path)
         bound = methods.get(scope["method"]) if methods is not None else None
         headers = _pick(scope["headers"], bound.wanted if bound is not None else _ALWAYS_BYTES)
-        request = Request(self._request_id(headers.get(b"x-request-id")), path, scope, headers, receive, exchange)
+        request = Request(self._ids.of(headers.get(b"x-request-id")), path, scope, headers, receive, exchange)
         try:
             if bound is None:
                 raise self._no_route(path, scope["method"], methods)
@@ -232,7 +219,9 @@ class App:
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}
         query = request.scope["query_string"].decode("latin-1")
         if route.answer is not None:
-            self._check_admin(route, request)
+            if route.admin:
+                is_web_page = any(name == b"origin" for name, _ in request.scope["headers"])
+                self._door.check(request.headers.get(b"authorization"), is_web_page)
             body = await read_body(request.receive, announced, MAX_LOCAL_BODY)
             answer = route.answer(Question(request.path, query, headers, bytes(body)))
             return await answer if inspect.isawaitable(answer) else answer
@@ -251,11 +240,6 @@ class App:
         finally:
             if isinstance(body, Spool):
                 body.close()
-
-    def _request_id(self, given: bytes | None) -> str:
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            return given.decode()
-        return f"{self._boot}-{next(self._ids):x}"
 
     async def _reply(self, reply: Reply, request: Request, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers]
@@ -340,21 +324,6 @@ class App:
             return bound.protocol
         return self._root_owner(path) or self._native
 
-    def _check_admin(self, route: Route, request: Request) -> None:
-        if not route.admin:
-            return
-        if not self._settings.repository:
-            raise Forbidden("the repository routes are switched off", hint="--repository switches them on")
-        if self._admin_key is None:
-            if any(name == b"origin" for name, _ in request.scope["headers"]):
-                raise Forbidden("web pages may not use these routes", hint="set --admin-key")
-            return
-        key = credential(request.headers.get(b"authorization"))
-        if key is None:
-            raise Unauthorized("this needs the admin key")
-        if not hmac.compare_digest(hashed(key), self._admin_key):
-            raise Forbidden("this is not the admin key")
-
     def _note(self, bound: Bound | None, request: Request, status: int, begin: float, code: str | None) -> None:
         scope = request.scope
         protocol = bound.owner if bound is not None else ""
@@ -362,23 +331,14 @@ class App:
         model = endpoint.spec.name if endpoint is not None else ""
         self._plane.metrics.requests[model, protocol, status] += 1
         if self._settings.access_log:
-            seconds = time.perf_counter() - begin
-            access.info(
-                "%s %s %d %.1f ms",
-                scope["method"],
-                scope["path"][:200],
-                status,
-                seconds * 1000,
-                extra={
-                    "request": request.id,
-                    "model": model,
-                    "protocol": protocol,
-                    "status": status,
-                    "seconds": round(seconds, 6),
-                    "client": scope["client"][0] if scope["client"] else "",
-                    "code": code or "",
-                },
-            )
+            about = {
+                "request": request.id,
+                "model": model,
+                "protocol": protocol,
+                "client": scope["client"][0] if scope["client"] else "",
+                "code": code or "",
+            }
+            note(scope["method"], scope["path"], status, time.perf_counter() - begin, about)
 
 
 _ALWAYS = ("authorization", "content-length", "content-encoding", "x-request-id")

@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 import uvloop
@@ -22,7 +22,7 @@ import uvloop
 from modelport import platforms
 from modelport.config import Settings
 from modelport.core.model import ModelSpec
-from modelport.core.protocol import WireProtocol
+from modelport.core.protocol import Remote, WireProtocol, rpc_name
 from modelport.dataplane import Dataplane
 from modelport.errors import ConfigError, LoadError, SetupError
 from modelport.monitoring.metrics import Metrics
@@ -30,6 +30,9 @@ from modelport.pool.process import KEPT_MEMORY
 from modelport.server.app import App, ConnectionLimits
 from modelport.server.connection import Connection
 from modelport.server.side import Side, SideApp
+
+if TYPE_CHECKING:
+    from modelport.server.rpc import RpcServer
 
 BACKLOG = 2048
 SO_ATTACH_FILTER = 26
@@ -62,7 +65,8 @@ class Server:
         self._announce = announce
         self._sides = sides
         self._stops = 0
-        self._ending: asyncio.Task[None] | None = None
+        self.rpc: RpcServer | None = None
+        self._ending: list[asyncio.Task[None]] = []
         self._load_error: LoadError | None = None
 
     def run(self) -> int:
@@ -87,11 +91,22 @@ class Server:
         """The further listeners, by name."""
         return {side.name: url_of(found) for side, found in zip(self._sides, self._side_sockets, strict=True)}
 
+    @property
+    def rpc_address(self) -> str | None:
+        """Where clients of gRPC find it; None where there is no gRPC."""
+        if self.rpc is None:
+            return None
+        host = self._socket.getsockname()[0]
+        return f"[{host}]:{self.rpc.port}" if ":" in host else f"{host}:{self.rpc.port}"
+
     async def _serve(self) -> int:
         settings = self.settings
         self.protocols = [protocol for _, protocol in platforms.loaded("modelport.protocols")]
+        codecs = {protocol.name: protocol.codec for protocol in self.protocols}
+        if settings.grpc_port is not None:
+            codecs |= {rpc_name(p.name): p.rpc_codec for p in self.protocols if isinstance(p, Remote)}
         self.plane = Dataplane(
-            {protocol.name: protocol.codec for protocol in self.protocols},
+            codecs,
             platforms.registered("modelport.contracts"),
             Metrics(),
             settings,
@@ -100,7 +115,13 @@ class Server:
         for spec in self._specs:
             keys = spec.keys if spec.keys is not None else [settings.api_key] if settings.api_key else []
             self.plane.add(spec, keys)
-        self.app = App(self.plane, self.protocols, self._native, settings, self._limits())
+        limits = self._limits()
+        self.app = App(self.plane, self.protocols, self._native, settings, limits)
+        if settings.grpc_port is not None:
+            from modelport.server.rpc import RpcServer
+
+            self.rpc = RpcServer(self.plane, self.protocols, settings, limits.max_connections)
+            self.rpc.bind(settings.host, settings.grpc_port)
         self._server = QuietServer(self._config(self.app))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -110,9 +131,13 @@ class Server:
         gc.collect()
         gc.freeze()  # what is here now stays: no collection need look at it again
         announcing = loop.create_task(self._announce_when_settled())
+        if self.rpc is not None:
+            await self.rpc.start()
         async with self._beside():
             await self._server.serve(sockets=[self._socket])
         announcing.cancel()
+        if self.rpc is not None:
+            await self.rpc.stop(settings.grace if self._stops == 1 else 0.0)
         await self.plane.stop(0.0)
         _log.info("stopped")
         if self._load_error is not None:
@@ -176,16 +201,22 @@ class Server:
         if self._stops > 1:
             _log.warning("told to stop again: ending at once")
             self._server.force_exit = self._server.should_exit = True
+            self._end_rpc(loop, 0.0)
             return
         _log.info("stopping: finishing what runs, for %g s at most", self.settings.grace)
         self.plane.draining = True
         loop.call_later(self.settings.linger, setattr, self._server, "should_exit", True)
+        loop.call_later(self.settings.linger, self._end_rpc, loop, self.settings.grace + UNWILLING)
         loop.call_later(self.settings.linger + self.settings.grace, self._out_of_grace, loop)
 
     def _out_of_grace(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ends the workers under what still runs, so that each client is told in its platform's way."""
         _log.warning("the grace is over: ending what still runs")
-        self._ending = loop.create_task(self.plane.stop(0.0))
+        self._ending.append(loop.create_task(self.plane.stop(0.0)))
+
+    def _end_rpc(self, loop: asyncio.AbstractEventLoop, grace: float) -> None:
+        if self.rpc is not None:
+            self._ending.append(loop.create_task(self.rpc.stop(grace)))
 
 
 class QuietServer(uvicorn.Server):

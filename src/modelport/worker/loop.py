@@ -120,13 +120,17 @@ class Loop:
     def _encode(self, asked: Asked, outcome: Outcome, nanoseconds: int) -> Any:
         begin = time.perf_counter_ns()
         reply = outcome.reply
-        if reply is not None:
+        carry = getattr(asked.codec, "carry", None)
+        if reply is not None and carry is None:
             reply = reply._replace(headers=[*reply.headers, *asked.codec.marks])
         else:
             try:
-                reply = asked.codec.encode(
-                    asked.call, asked.memory, outcome, self._spec, self._model.description, nanoseconds / 1e9
-                )
+                if reply is not None and carry is not None:
+                    reply = carry(asked.call, asked.memory, reply, self._spec)
+                else:
+                    reply = asked.codec.encode(
+                        asked.call, asked.memory, outcome, self._spec, self._model.description, nanoseconds / 1e9
+                    )
             except ModelportError as error:
                 reply = asked.codec.error(error, asked.call.id)
             except Exception as fault:  # what the model answered has no form that anybody foresaw

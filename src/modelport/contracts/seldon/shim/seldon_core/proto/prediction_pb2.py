@@ -12,7 +12,7 @@ from google.protobuf import any_pb2, descriptor_pool, empty_pb2, message_factory
 
 from modelport.contracts.seldon import tftensors
 from modelport.contracts.seldon.messages import ENUMS, MESSAGES, TENSOR
-from modelport.core.descriptors import file_descriptor
+from modelport.core.descriptors import ProtoFile
 from modelport.core.protobuf import Schema
 
 FILE, PACKAGE = "modelport/seldon/prediction.proto", "modelport.seldon.protos"
@@ -51,13 +51,13 @@ def _described() -> bytes:
         from tensorflow.core.framework import tensor_pb2
 
         schema = Schema(PACKAGE, MESSAGES, ENUMS)
-        return file_descriptor(schema, FILE, elsewhere={TENSOR: tensor_pb2.DESCRIPTOR.name})
+        return ProtoFile(FILE, schema, elsewhere={TENSOR: tensor_pb2.DESCRIPTOR.name}).descriptor()
     own = {
         message: {at: text.replace(TENSOR, "TensorProto") for at, text in fields.items()}
         for message, fields in MESSAGES.items()
     }
     types = {"DataType": {at: f"DT_{name}" for at, name in enumerate(DATA_TYPES)}}
-    return file_descriptor(Schema(PACKAGE, {**own, **TENSORS}, {**ENUMS, **types}), FILE)
+    return ProtoFile(FILE, Schema(PACKAGE, {**own, **TENSORS}, {**ENUMS, **types})).descriptor()
 
 
 def _class(descriptor: Any) -> Any:

@@ -1,0 +1,423 @@
+"""gRPC beside HTTP: messages pass through as bytes, along the same road to the same workers.
+
+``modelport serve --grpc-port`` starts it; the package ``grpc`` is imported only then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, NamedTuple
+
+from modelport.config import Settings
+from modelport.core import statuses
+from modelport.core.call import Call, Reply
+from modelport.core.descriptors import ProtoFile
+from modelport.core.frames import SPOOL_THRESHOLD
+from modelport.core.protocol import Procedure, Question, Remote, WireProtocol, rpc_name
+from modelport.dataplane import Dataplane, Endpoint
+from modelport.errors import ConfigError, ModelportError, SetupError, Unauthorized
+from modelport.monitoring.logs import note
+from modelport.pool.body import Spool
+from modelport.pool.stream import Stream
+from modelport.server.auth import AdminDoor, credential
+from modelport.server.ids import RequestIds
+from modelport.server.reflection import reflection
+from modelport.server.rpc_health import health
+
+MAX_TOLD = 3000
+"""Letters of an error's text: it travels in a header, and clients take few bytes of those."""
+MAX_IN_FLIGHT = 16
+"""Messages of one stream that may be on their way at once, where the model's workers can do with so many."""
+
+_log = logging.getLogger("modelport.server")
+
+
+class Bound(NamedTuple):
+    """A method with what is needed to answer it; ``wanted`` metadata is passed on to workers."""
+
+    procedure: Procedure
+    owner: str
+    wire_name: str
+    wanted: frozenset[str]
+    refusal: Callable[[ModelportError, str], Reply]
+
+
+class Arrived(NamedTuple):
+    """A call that has come in, or one message of a stream."""
+
+    id: str
+    metadata: dict[str, str]
+    client: str
+    begin: float
+
+
+class RpcServer:
+    """The listener for gRPC; ``most`` calls may be under way at once. Made and used inside the running loop."""
+
+    def __init__(self, plane: Dataplane, protocols: Iterable[WireProtocol], settings: Settings, most: int) -> None:
+        self.port = 0
+        self.services: list[str] = []
+        """Full names of what is served."""
+        self._grpc = imported()
+        self._plane = plane
+        self._settings = settings
+        self._door = AdminDoor(settings)
+        self._ids = RequestIds()
+        self._stopping = asyncio.Event()
+        self._handlers: dict[str, Any] = {}
+        self._refusing: dict[str, Any] = {}
+        self._mount(protocols)
+        options = [
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", settings.max_body),
+            ("grpc.max_send_message_length", settings.max_body),
+            ("grpc.max_metadata_size", settings.max_head),
+            ("grpc.absolute_max_metadata_size", settings.max_head),
+        ]
+        self._server = self._grpc.aio.server(options=options, maximum_concurrent_rpcs=most)
+        self._server.add_generic_rpc_handlers((_handlers(self._grpc, self._handler),))
+
+    def bind(self, host: str, port: int) -> None:
+        """Takes the port. Raises ``SetupError`` naming it when that is not possible."""
+        place = f"[{host}]" if ":" in host else host
+        try:
+            self.port = self._server.add_insecure_port(f"{place}:{port}")
+        except RuntimeError:
+            self.port = 0
+        if not self.port:
+            raise SetupError(
+                f"cannot listen on {host} port {port} for gRPC",
+                hint="is it taken? choose another with --grpc-port, or 0 for any",
+            )
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more calls, waits at most ``grace`` seconds for those under way, then cuts them off."""
+        self._stopping.set()
+        await self._server.stop(grace)
+
+    # --- the table of methods ----------------------------------------------------------------------------
+
+    def _mount(self, protocols: Iterable[WireProtocol]) -> None:
+        files, seen = list[ProtoFile](), dict[str, str]()
+        for protocol in protocols:
+            if not isinstance(protocol, Remote):
+                continue
+            files += protocol.files
+            wanted = frozenset(protocol.headers)
+            for procedure in protocol.procedures(self._plane, self._plane.endpoints):
+                other = seen.setdefault(procedure.name, protocol.name)
+                if other != protocol.name:
+                    raise ConfigError(f"both {other} and {protocol.name} have the gRPC method {procedure.name}")
+                self._add(Bound(procedure, protocol.name, rpc_name(protocol.name), wanted, protocol.refusal))
+        names = [name for file in files for name in file.service_names]
+        for own, procedures in (health(self._plane, names), reflection(files)):
+            files += own
+            for procedure in procedures:
+                self._add(Bound(procedure, "server", "", frozenset(), statuses.refused))
+        self.services = [name for file in files for name in file.service_names]
+
+    def _add(self, bound: Bound) -> None:
+        grpc = self._grpc
+        path = f"/{bound.procedure.name}"
+
+        async def unary(message: bytes, context: Any) -> bytes | None:
+            return await self._unary(bound, message, context)
+
+        async def stream(messages: AsyncIterator[bytes], context: Any) -> None:
+            await self._stream(bound, messages, context)
+
+        async def refuse(_: AsyncIterator[bytes], context: Any) -> None:
+            arrived = self._arrived(context)
+            error = Unauthorized("this needs a valid API key", hint="send it as Bearer, in the metadata authorization")
+            await self._end(bound, bound.refusal(error, arrived.id), arrived, context)
+
+        if bound.procedure.is_stream:
+            self._handlers[path] = grpc.stream_stream_rpc_method_handler(stream)
+        else:
+            self._handlers[path] = grpc.unary_unary_rpc_method_handler(unary)
+        if bound.procedure.find is not None:
+            self._refusing[path] = grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _handler(self, details: Any) -> Any:
+        """What answers a call, before its first message is read: who has no key at all need not send one."""
+        refusing = self._refusing.get(details.method)
+        if refusing is not None and not self._is_known(details.invocation_metadata):
+            return refusing
+        return self._handlers.get(details.method)
+
+    def _is_known(self, metadata: Iterable[tuple[str, Any]]) -> bool:
+        """Whether there is a model that this client may use."""
+        endpoints = self._plane.endpoints
+        if any(endpoint.open_to_all for endpoint in endpoints) or not endpoints:
+            return True
+        given = next((value for name, value in metadata if name == "authorization"), None)
+        key = credential(_raw(given))
+        for endpoint in endpoints:
+            try:
+                endpoint.admit(key)
+            except Unauthorized:
+                continue
+            return True
+        return False
+
+    # --- calls -------------------------------------------------------------------------------------------
+
+    def _arrived(self, context: Any) -> Arrived:
+        metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+        identity = self._ids.of(_raw(metadata.get("x-request-id")))
+        return Arrived(identity, metadata, _address(context.peer()), time.perf_counter())
+
+    async def _unary(self, bound: Bound, message: bytes, context: Any) -> bytes | None:
+        arrived = self._arrived(context)
+        endpoint, reply = await self._answer(bound, message, arrived)
+        if statuses.GRPC_STATUS in dict(reply.headers) or reply.status >= 400:
+            await self._end(bound, reply, arrived, context, endpoint)
+        body = await _whole(reply.body)
+        self._note(bound, arrived, "OK", endpoint, reply.code)
+        context.set_trailing_metadata((("x-request-id", arrived.id),))
+        return body
+
+    async def _answer(self, bound: Bound, message: bytes, arrived: Arrived) -> tuple[Endpoint | None, Reply]:
+        """Who answers, and what: every error as a reply. Cancelling it tells the pool that nobody waits."""
+        endpoint: Endpoint | None = None
+        try:
+            if bound.procedure.find is None:
+                return None, await self._answer_here(bound.procedure, message, arrived)
+            endpoint = bound.procedure.find(message, arrived.metadata)  # type: ignore[assignment]
+            assert endpoint is not None
+            return endpoint, await self._execute(bound, endpoint, message, arrived)
+        except asyncio.CancelledError:
+            self._note(bound, arrived, "CANCELLED", endpoint, "cancelled")
+            raise
+        except ModelportError as error:
+            return endpoint, bound.refusal(error, arrived.id)
+        except Exception:
+            _log.exception("request %s failed inside the server", arrived.id, extra={"request": arrived.id})
+            return endpoint, bound.refusal(ModelportError("internal error"), arrived.id)
+
+    async def _answer_here(self, procedure: Procedure, message: bytes, arrived: Arrived) -> Reply:
+        assert procedure.answer is not None
+        if procedure.admin:
+            self._door.check(_raw(arrived.metadata.get("authorization")), "origin" in arrived.metadata)
+        answer = procedure.answer(Question(f"/{procedure.name}", "", arrived.metadata, message))
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def _execute(self, bound: Bound, endpoint: Endpoint, message: bytes, arrived: Arrived) -> Reply:
+        endpoint.admit(credential(_raw(arrived.metadata.get("authorization"))))
+        procedure, given = bound.procedure, arrived.metadata
+        wanted = given if endpoint.spec.all_headers else bound.wanted & given.keys()
+        headers = {name: given[name] for name in wanted if name != "content-encoding"}
+        call = Call(arrived.id, bound.wire_name, procedure.verb, headers, "", f"/{procedure.name}")
+        if len(message) <= SPOOL_THRESHOLD:
+            return await self._plane.execute(endpoint, call, message, None)
+        if endpoint.pool is not None:
+            endpoint.pool.check_room()
+        spool = Spool()
+        try:
+            spool.write(message)
+            del message
+            return await self._plane.execute(endpoint, call, spool, None)
+        finally:
+            spool.close()
+
+    async def _end(
+        self, bound: Bound, reply: Reply, arrived: Arrived, context: Any, endpoint: Endpoint | None = None
+    ) -> None:
+        """Ends the call with the status of a reply that is an error."""
+        status, text = await _refusal(reply)
+        self._note(bound, arrived, status, endpoint, reply.code)
+        metadata = (("x-request-id", arrived.id),)
+        await context.abort(self._grpc.StatusCode[status], text, trailing_metadata=metadata)
+
+    def _note(self, bound: Bound, arrived: Arrived, status: str, endpoint: Endpoint | None, code: str | None) -> None:
+        model = endpoint.spec.name if endpoint is not None else ""
+        owner = bound.wire_name or bound.owner
+        self._plane.metrics.requests[model, owner, status] += 1
+        if self._settings.access_log:
+            seconds = time.perf_counter() - arrived.begin
+            about = {"request": arrived.id, "model": model, "protocol": owner, "client": arrived.client, "code": code}
+            note("gRPC", bound.procedure.name, status, seconds, about)
+
+    # --- streams -----------------------------------------------------------------------------------------
+
+    async def _stream(self, bound: Bound, messages: AsyncIterator[bytes], context: Any) -> None:
+        """Answers in the order of the messages; a client that does not take them gets no more run."""
+        arrived = self._arrived(context)
+        flight = Flight()
+        reading = asyncio.ensure_future(self._read(bound, messages, arrived, flight))
+        fault: tuple[Reply, Arrived, Endpoint | None] | None = None
+        try:
+            while fault is None and (task := await flight.next()) is not None:
+                one, endpoint, reply = await task
+                if statuses.GRPC_STATUS not in dict(reply.headers) and reply.status < 400:
+                    await self._write(reply, context)
+                    self._note(bound, one, "OK", endpoint, reply.code)
+                elif bound.procedure.telling is not None:
+                    status, text = await _refusal(reply)
+                    self._note(bound, one, status, endpoint, reply.code)
+                    await context.write(bound.procedure.telling(text))
+                else:
+                    fault = reply, one, endpoint
+                flight.done()
+        finally:
+            reading.cancel()
+            flight.cancel()
+        if fault is not None:
+            await self._end(bound, fault[0], fault[1], context, fault[2])
+        if self._stopping.is_set():
+            await context.abort(self._grpc.StatusCode.UNAVAILABLE, "the server is about to stop")
+        context.set_trailing_metadata((("x-request-id", arrived.id),))
+
+    async def _read(self, bound: Bound, messages: AsyncIterator[bytes], arrived: Arrived, flight: Flight) -> None:
+        """Starts a call for each message, as far as there is room, until the client or the server has had enough."""
+        count = 0
+        try:
+            async for message in self._until_stopping(messages):
+                count += 1
+                one = arrived._replace(id=f"{arrived.id}.{count}", begin=time.perf_counter())
+                await flight.room(self._room(bound, message, one))
+                flight.add(asyncio.ensure_future(self._one(bound, message, one)))
+        finally:
+            flight.close()
+
+    def _room(self, bound: Bound, message: bytes, arrived: Arrived) -> int:
+        """How many messages of one stream its model can take at once, without one being in another's way."""
+        try:
+            endpoint = bound.procedure.find(message, arrived.metadata) if bound.procedure.find is not None else None
+        except ModelportError:
+            return 1
+        if endpoint is None:
+            return 1
+        spec = endpoint.spec
+        most = spec.pool.ceil if spec.max_batch == 1 else min(spec.max_batch, spec.pool.ceil + spec.pool.queue)
+        return min(MAX_IN_FLIGHT, most)
+
+    async def _one(self, bound: Bound, message: bytes, one: Arrived) -> tuple[Arrived, Endpoint | None, Reply]:
+        endpoint, reply = await self._answer(bound, message, one)
+        return one, endpoint, reply
+
+    async def _write(self, reply: Reply, context: Any) -> None:
+        if not isinstance(reply.body, AsyncIterator) or isinstance(reply.body, Stream):
+            await context.write(await _whole(reply.body))
+            return
+        async for message in self._until_stopping(reply.body):
+            await context.write(message)
+
+    async def _until_stopping(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The messages as they come, until the server is about to stop."""
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        coming: asyncio.Future[bytes | None] = stopping  # type: ignore[assignment]
+        try:
+            while True:
+                coming = asyncio.ensure_future(anext(messages, None))
+                await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                message = coming.result() if coming.done() else None
+                if message is None:
+                    return
+                yield message
+        finally:
+            stopping.cancel()
+            coming.cancel()
+
+
+class Flight:
+    """The calls of one stream that are under way, oldest first."""
+
+    def __init__(self) -> None:
+        self._tasks: deque[Any] = deque()
+        self._news = asyncio.Event()
+        self._count = 0
+        self._is_closed = False
+
+    def add(self, task: Any) -> None:
+        self._count += 1
+        self._tasks.append(task)
+        self._news.set()
+
+    async def next(self) -> Any:
+        """The oldest; None when there will be no more."""
+        while not self._tasks:
+            if self._is_closed:
+                return None
+            await self._changed()
+        return self._tasks.popleft()
+
+    def done(self) -> None:
+        """An answer has gone out."""
+        self._count -= 1
+        self._news.set()
+
+    async def room(self, most: int) -> None:
+        """Until fewer than ``most`` are under way."""
+        while self._count >= most:
+            await self._changed()
+
+    async def _changed(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._news.set()
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def imported() -> Any:
+    """The package. Raises ``ConfigError`` where it is not installed."""
+    try:
+        import grpc
+        import grpc.aio
+    except ImportError as fault:
+        raise ConfigError(
+            f"--grpc-port needs the package grpcio ({fault})", hint="pip install 'modelport[grpc]'"
+        ) from None
+    return grpc
+
+
+def _handlers(grpc: Any, find: Callable[[Any], Any]) -> Any:
+    class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+        """All methods by one table."""
+
+        def service(self, handler_call_details: Any) -> Any:
+            return find(handler_call_details)
+
+    return Handlers()
+
+
+async def _whole(body: Any) -> bytes:
+    """An answer's bytes, wherever they are."""
+    if isinstance(body, Stream):
+        body = await body.spooled()
+    if isinstance(body, Spool):
+        try:
+            return bytes(body)
+        finally:
+            body.close()
+    return bytes(body)
+
+
+async def _refusal(reply: Reply) -> tuple[str, str]:
+    """The status and the text of a reply that is an error."""
+    status = dict(reply.headers).get(statuses.GRPC_STATUS) or statuses.grpc_of(reply.status)
+    text = (await _whole(reply.body)).decode("utf-8", "replace")
+    return status, text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}..."
+
+
+def _raw(text: str | None) -> bytes | None:
+    return text.encode("latin-1", "replace") if text is not None else None
+
+
+def _address(peer: str) -> str:
+    """The address in "ipv4:127.0.0.1:5000"."""
+    return peer.partition(":")[2].rpartition(":")[0].strip("[]")
