@@ -12,12 +12,14 @@ from pathlib import Path
 from harness.peers import APPS, MODELPORT, VENVS, Peer, clean_environment
 
 REFERENCE = "reference"
-SERVERS = ("modelport", "litserve", "mlserver", "kserve", "mlflow-skinny")
+SERVERS = ("modelport", "litserve", "mlserver", "kserve", "mlflow-skinny", "seldon-core")
 LIBRARIES = (
     "numpy",
     "pandas",
     "scikit-learn",
     "orjson",
+    "flask",
+    "grpcio",
     "uvicorn",
     "uvloop",
     "httptools",

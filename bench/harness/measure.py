@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import REFERENCE
-from harness.load import ask, wrk
+from harness.load import Load, ask, load
 from harness.peers import APPS, PORTS_EACH, Client, Launch, Peer, clean_environment, endpoint_name, venv
 from harness.processes import (
     Processes,
@@ -94,6 +94,14 @@ class Bench:
         """Where the body of a format lies."""
         return self.folder / f"{wire.name}-{rows}.body"
 
+    def work(self, target: Target, rows: int) -> list[Load]:
+        """What is sent where."""
+        assert target.client
+        wire = target.wire(rows)
+        if steps := target.client.steps:
+            return [Load(target.port, step, step.path, self.body(step, rows)) for step in steps]
+        return [Load(target.port, wire, target.path(rows), self.body(wire, rows))]
+
     def record(self, scenario: str, target: str, turn: int, figures: dict[str, Any]) -> None:
         """Keep a cell and show it."""
         self.cells.append({"scenario": scenario, "target": target, "round": turn, **figures})
@@ -118,7 +126,7 @@ class Bench:
         last: object = "nothing"
         while time.perf_counter() < limit and started.process.poll() is None:
             try:
-                status, answer = ask(target.port, target.path(1), body, target.wire(1).content_type)
+                status, answer = ask(target.port, target.wire(1), target.path(1), body)
             except OSError as error:
                 last = repr(error)
             else:
@@ -134,7 +142,7 @@ class Bench:
     def check(self, target: Target, rows: int) -> None:
         """Compare one whole answer with the model's own."""
         body = self.body(target.wire(rows), rows).read_bytes()
-        status, answer = ask(target.port, target.path(rows), body, target.wire(rows).content_type)
+        status, answer = ask(target.port, target.wire(rows), target.path(rows), body)
         if status != 200:
             raise ServerError(f"status {status} for {rows} rows: {answer[:200]!r}")
         if error := target.wire(rows).error(answer, self.expected[:rows]):
@@ -173,7 +181,7 @@ class Bench:
             start_s = self.await_answer(started, target) - begin
             require_loopback(started)
             wire = target.wire(1)
-            ask(self.port, target.path(1), self.body(wire, 1).read_bytes(), wire.content_type, times=300)
+            ask(self.port, wire, target.path(1), self.body(wire, 1).read_bytes(), times=300)
             time.sleep(0.5)
             figures = {"start_s": start_s, "bare_s": bare_s, "over_imports_s": start_s - bare_s}
             figures |= memory(started)
@@ -219,7 +227,7 @@ class Bench:
         """Start the servers one after another and leave them idle."""
         servers: dict[str, Started] = {}
         for peer in self.peers:
-            asking = [scenario for scenario in scenarios if peer.speakers(scenario.content_type)]
+            asking = [scenario for scenario in scenarios if peer.speakers(scenario.family)]
             for name in dict.fromkeys(self.server_name(peer, scenario) for scenario in asking):
                 if name in self.broken:
                     continue
@@ -267,7 +275,7 @@ class Bench:
         found = []
         for peer in self.peers:
             name = self.server_name(peer, scenario)
-            for client in peer.speakers(scenario.content_type):
+            for client in peer.speakers(scenario.family):
                 found.append(Target(client.label, self.port_of(name), client, batched=name != peer.name))
                 if name in self.broken:
                     self.broken[f"{scenario.name}/{client.label}"] = self.broken[name]
@@ -283,9 +291,7 @@ class Bench:
             return
         try:
             self.check(target, scenario.rows)
-            body = self.body(target.wire(scenario.rows), scenario.rows)
-            path = target.path(scenario.rows)
-            wrk(target.port, path, body, scenario.content_type, scenario.connections, 1)
+            load(self.work(target, scenario.rows), scenario.connections, 1)
         except (ServerError, OSError) as error:
             self.broken[key] = str(error)
 
@@ -296,9 +302,7 @@ class Bench:
         if target.ceiling:
             assert ceiling
             return self.ceiling_cell(ceiling, f"{target.ceiling}-{scenario.rows}", scenario.rows)
-        body = self.body(target.wire(scenario.rows), scenario.rows)
-        path = target.path(scenario.rows)
-        figures = wrk(target.port, path, body, scenario.content_type, scenario.connections, self.seconds)
+        figures = load(self.work(target, scenario.rows), scenario.connections, self.seconds)
         if "rps" in figures:
             figures["rows_per_s"] = figures["rps"] * scenario.rows
         return figures

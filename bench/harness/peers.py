@@ -36,11 +36,12 @@ class Launch:
 
 @dataclass(frozen=True)
 class Client:
-    """One way to ask a peer: a format for one row, and a format for many."""
+    """One way to ask a peer: a format for one row, and a format for many; or one for each step of a way."""
 
     label: str
     one: wire.Wire
     many: wire.Wire
+    steps: tuple[wire.Wire, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class Peer:
     default: bool = True
     ours: bool = False
 
-    def speakers(self, content_type: str) -> list[Client]:
-        """The clients that ask in this content type."""
-        return [client for client in self.clients if client.many.content_type == content_type]
+    def speakers(self, family: str) -> list[Client]:
+        """The clients that ask in formats of this family."""
+        return [client for client in self.clients if client.many.family == family]
 
 
 def venv(name: str) -> Path:
@@ -132,9 +133,26 @@ def modelport_drum(launch: Launch) -> list[str]:
     return serve(launch)
 
 
-def serve(launch: Launch) -> list[str]:
-    """Modelport's command for a folder."""
-    return [str(MODELPORT), "serve", str(launch.folder), "--port", str(launch.port), "--no-access-log"]
+def modelport_seldon(launch: Launch) -> list[str]:
+    """Modelport on a Seldon component; one worker is its default."""
+    shutil.copy(APPS / "seldon" / "Linear.py", launch.folder)
+    return serve(launch, "Linear.py", "--grpc-port", str(launch.port + 1))
+
+
+def modelport_graph(launch: Launch) -> list[str]:
+    """Modelport on a graph of three components."""
+    shutil.copytree(APPS / "seldon", launch.folder, dirs_exist_ok=True)
+    return serve(launch, "deployment.yaml")
+
+
+def seldon_core(launch: Launch, *components: str) -> list[str]:
+    """Seldon Core's wrapper, a process for each component."""
+    return [str(venv("seldon")), str(APPS / "seldon" / "app.py"), *components]
+
+
+def serve(launch: Launch, file: str = "", *options: str) -> list[str]:
+    """Modelport's command for a folder, or a file in it."""
+    return [str(MODELPORT), "serve", str(launch.folder / file), "--port", str(launch.port), "--no-access-log", *options]
 
 
 def endpoint_name(batched: bool) -> str:
@@ -159,6 +177,40 @@ PEERS = (
         modelport_drum,
         (Client("modelport-drum", wire.DRUM, wire.DRUM),),
         ours=True,
+    ),
+    Peer(
+        "modelport-seldon",
+        MODELPORT.with_name("python"),
+        modelport_seldon,
+        (
+            Client("modelport-seldon", wire.SELDON_REST, wire.SELDON_REST),
+            Client("modelport-seldon-grpc", wire.SELDON_CALL, wire.SELDON_CALL),
+        ),
+        ours=True,
+    ),
+    Peer(
+        "modelport-graph",
+        MODELPORT.with_name("python"),
+        modelport_graph,
+        (Client("modelport-graph", wire.SELDON_GRAPH, wire.SELDON_GRAPH),),
+        ours=True,
+    ),
+    Peer(
+        "seldon-core",
+        venv("seldon"),
+        lambda launch: seldon_core(launch, "Linear"),
+        (
+            Client("seldon-core", wire.SELDON_REST, wire.SELDON_REST),
+            Client("seldon-core-grpc", wire.SELDON_CALL, wire.SELDON_CALL),
+        ),
+        imports="numpy, sklearn.linear_model, pickle",
+    ),
+    Peer(
+        "seldon-core-graph",
+        venv("seldon"),
+        lambda launch: seldon_core(launch, "Linear", "Before", "After"),
+        (Client("seldon-core-graph", wire.SELDON_STEPS[0], wire.SELDON_STEPS[0], wire.SELDON_STEPS),),
+        imports="numpy, sklearn.linear_model, pickle",
     ),
     Peer(
         "litserve",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.wire import CSV, JSON
+from harness.wire import CSV_ROWS, GRAPH, JSON_ROWS, SELDON, SELDON_GRPC
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ ROWS = Metric("rows_per_s", "rows/s", higher_is_better=True, digits=0)
 class Scenario:
     """One kind of work. The first metric is the one that counts; loads are what has connections.
 
-    A load is for the clients that speak its content type.
+    A load is for the clients of its family.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Scenario:
     connections: int = 0
     rows: int = 1
     batched: bool = False
-    content_type: str = JSON
+    family: str = JSON_ROWS
 
 
 MANY = 10_000
@@ -83,7 +83,47 @@ SCENARIOS = (
         (ROWS, P50),
         connections=1,
         rows=MANY,
-        content_type=CSV,
+        family=CSV_ROWS,
+    ),
+    Scenario(
+        "seldon-32",
+        "A Seldon component over REST: one row, 32 connections, no batching",
+        "at least 3 x seldon-core",
+        (RPS, P50, P99),
+        connections=32,
+        family=SELDON,
+    ),
+    Scenario(
+        "seldon-1",
+        "A Seldon component over REST: one row, one connection",
+        "none was set",
+        (P50, P99, RPS),
+        connections=1,
+        family=SELDON,
+    ),
+    Scenario(
+        "seldon-grpc-32",
+        "A Seldon component over gRPC: one row, 32 channels, no batching",
+        "none was set",
+        (RPS, P50, P99),
+        connections=32,
+        family=SELDON_GRPC,
+    ),
+    Scenario(
+        "seldon-grpc-1",
+        "A Seldon component over gRPC: one row, one channel",
+        "none was set",
+        (P50, P99, RPS),
+        connections=1,
+        family=SELDON_GRPC,
+    ),
+    Scenario(
+        "seldon-graph-32",
+        "A graph of three nodes over REST: one row, 32 connections",
+        "none was set",
+        (RPS, P50, P99),
+        connections=32,
+        family=GRAPH,
     ),
     Scenario(
         "start",

@@ -4,34 +4,47 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modelport.contracts.seldon.messages import SCHEMA
+
 COLUMNS = "abcdefghij"
 Rows = list[list[float]]
-JSON, CSV = "application/json", "text/csv"
+JSON, CSV, GRPC = "application/json", "text/csv", "application/grpc"
+JSON_ROWS, CSV_ROWS, SELDON, SELDON_GRPC, GRAPH = "rows", "csv", "seldon", "seldon-grpc", "graph"
+"""Families: formats that are compared with one another."""
 
 
 @dataclass(frozen=True)
 class Wire:
-    """One request format: a value for JSON, or text. `path` may hold {endpoint}: the plain or the batching one."""
+    """One request format: a value for JSON, text, or bytes. `path` may hold {endpoint}: the plain or the batching one.
+
+    It goes to the server's port of that number, and to scenarios of its family. Over gRPC `path` is the method.
+    """
 
     name: str
     path: str
     body: Callable[[Rows], Any]
     predictions: Callable[[Any], list[float]]
     content_type: str = JSON
+    family: str = JSON_ROWS
+    port: int = 0
+    read: Callable[[bytes], Any] = json.loads
 
     def encode(self, rows: Rows) -> bytes:
         """Make the request body, compact."""
         body = self.body(rows)
+        if isinstance(body, bytes):
+            return body
         return (body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))).encode()
 
     def error(self, answer: bytes, expected: list[float]) -> str | None:
         """Say what is wrong with an answer, or None when every prediction is right."""
         try:
-            got = self.predictions(json.loads(answer))
+            got = self.predictions(self.read(answer))
         except (ValueError, KeyError, IndexError, TypeError) as error:
             return f"unreadable answer ({error!r}): {answer[:200]!r}"
         if len(got) != len(expected):
@@ -58,6 +71,18 @@ def table(rows: Rows) -> str:
     return "\n".join(",".join(map(str, line)) for line in [COLUMNS, *rows]) + "\n"
 
 
+def seldon(rows: Rows) -> dict[str, Any]:
+    """Nest the rows in a SeldonMessage."""
+    return {"data": {"names": list(COLUMNS), "ndarray": rows}}
+
+
+def seldon_bytes(rows: Rows) -> bytes:
+    """Lay the rows out as the tensor of a SeldonMessage, as protocol buffers."""
+    values = array("d", [value for row in rows for value in row])
+    tensor = {"shape": array("i", [len(rows), len(COLUMNS)]), "values": values}
+    return SCHEMA.encode("SeldonMessage", {"data": {"names": list(COLUMNS), "tensor": tensor}})
+
+
 OIP = Wire("oip", "/v2/models/{endpoint}/infer", flat, lambda answer: answer["outputs"][0]["data"])
 OIP_LIN = replace(OIP, path="/v2/models/lin/infer")
 DATAIKU = Wire(
@@ -75,6 +100,23 @@ DATAIKU_MULTI = Wire(
 KSERVE = Wire(
     "kserve", "/v1/models/lin:predict", lambda rows: {"instances": rows}, lambda answer: answer["predictions"]
 )
-DRUM = Wire("csv", "/predict/", table, lambda answer: answer["predictions"], CSV)
+DRUM = Wire("csv", "/predict/", table, lambda answer: answer["predictions"], CSV, CSV_ROWS)
 MLFLOW = replace(DRUM, path="/invocations")
 LITSERVE = Wire("litserve", "/predict", lambda rows: {"x": rows}, lambda answer: answer["y"])
+SELDON_REST = Wire("seldon", "/api/v1.0/predictions", seldon, lambda answer: answer["data"]["ndarray"], family=SELDON)
+SELDON_CALL = Wire(
+    "seldon-grpc",
+    "/seldon.protos.Seldon/Predict",
+    seldon_bytes,
+    lambda answer: list(answer["data"]["tensor"]["values"]),
+    content_type=GRPC,
+    family=SELDON_GRPC,
+    port=1,
+    read=lambda answer: SCHEMA.decode("SeldonMessage", answer),
+)
+SELDON_GRAPH = replace(SELDON_REST, family=GRAPH)
+SELDON_STEPS = tuple(
+    replace(SELDON_GRAPH, path=path, port=port)
+    for port, path in enumerate(("/predict", "/transform-input", "/transform-output"))
+)
+"""What an executor asks the three components of the graph, one after another; they listen on ports of their own."""
