@@ -45,7 +45,7 @@ def worker_half() -> list[str]:
     modules = [
         path.relative_to(PACKAGE.parent).with_suffix("")
         for path in files
-        if "shim" not in path.parts and path.stem not in ("__main__", "manifest")
+        if path.stem not in ("__main__", "manifest") and {"shim", "deployments"}.isdisjoint(path.parts)
     ]
     return sorted(".".join(path.parts).removesuffix(".__init__") for path in modules)
 

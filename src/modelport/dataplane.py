@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
+import random
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.model import Description, ModelSpec
-from modelport.errors import Cancelled, ModelUnloaded, NotFound, Unauthorized
+from modelport.errors import Cancelled, LoadError, ModelUnloaded, NotFound, ServiceError, Unauthorized
 from modelport.monitoring.metrics import Metrics
-from modelport.pool.body import Body
+from modelport.pool.body import Body, Spool
 from modelport.pool.pool import Pool
 from modelport.pool.process import resident
 from modelport.pool.sizing import starts_at_once
+from modelport.pool.stream import Stream
+from modelport.routing import graph as walk
+from modelport.routing.shares import Copies, Shares
 
 
 class Endpoint:
@@ -29,6 +36,8 @@ class Endpoint:
         self.pool: Pool | None = None
         self.stats = Statistics()
         self.times = plane.metrics.times(spec.name)
+        apart = spec.graph.apart if spec.graph is not None else {}
+        self.parts = {unit: Endpoint(part, plane, ()) for unit, part in apart.items()}
 
     @property
     def description(self) -> Description | None:
@@ -36,12 +45,17 @@ class Endpoint:
 
     @property
     def state(self) -> str:
-        return self.pool.state if self.pool is not None else "unloaded"
+        """That of its pool and of its parts: the worst of them."""
+        own = self.pool.state if self.pool is not None else "unloaded"
+        return min([own, *(part.state for part in self.parts.values())], key=_WORST.index)
 
     @property
     def reason(self) -> str:
         if self.state == "ready":
             return ""
+        for unit, part in self.parts.items():
+            if part.state == self.state:
+                return f"{unit}: {part.reason}"
         if self.pool is not None and self.pool.error is not None:
             return self.pool.reason
         return {"starting": "its first worker is still loading"}.get(self.state, "it is not loaded")
@@ -49,6 +63,9 @@ class Endpoint:
     @property
     def failure(self) -> str | None:
         """Why it cannot be loaded, as clients may know it; None while nobody has found that out."""
+        for unit, part in self.parts.items():
+            if part.failure is not None:
+                return f"{unit}: {part.failure}"
         pool = self.pool
         return pool.reason if pool is not None and pool.state in ("starting", "failed") and pool.error else None
 
@@ -74,8 +91,88 @@ class Endpoint:
 
     def memory(self) -> dict[int, int]:
         """Resident bytes of each worker, by process id."""
-        workers = self.pool.workers if self.pool is not None else []
+        workers = [worker for pool in self.pools for worker in pool.workers]
         return {worker.pid: worker.rss() for worker in workers if worker.pid}
+
+    @property
+    def pools(self) -> list[Pool]:
+        """Its own, and those of its parts."""
+        return [one.pool for one in (self, *self.parts.values()) if one.pool is not None]
+
+    @property
+    def error(self) -> LoadError | None:
+        """Why it does not load."""
+        return next((pool.error for pool in self.pools if pool.error is not None), None)
+
+    async def settled(self) -> None:
+        """Until the first load of everything has come to an end."""
+        for pool in self.pools:
+            await pool.settled()
+
+
+_WORST = ("failed", "unloaded", "starting", "ready")
+"""States, from bad to good."""
+
+
+class Shared(Endpoint):
+    """One name for several endpoints, its members: each request goes to one of them, by their weights, and a copy of
+    it to each mirror."""
+
+    def __init__(self, name: str, members: list[Endpoint], plane: Dataplane, keys: Sequence[str]) -> None:
+        answering = [(one, one.spec.split.weight) for one in members if one.spec.split and not one.spec.split.mirror]
+        self.main = max(answering, key=lambda pair: pair[1])[0]
+        super().__init__(replace(self.main.spec, name=name, split=None), plane, keys)
+        self.parts = self.main.parts
+        self.members = members
+        self._shares = Shares(answering)
+        self._mirrors = [
+            (one, one.spec.split.weight / 100, Copies(MAX_COPIES))
+            for one in members
+            if one.spec.split and one.spec.split.mirror
+        ]
+
+    @property
+    def description(self) -> Description | None:
+        return self.main.description
+
+    @property
+    def state(self) -> str:
+        """The worst of those that answer."""
+        answering = [one.state for one in self.members if one.spec.split and not one.spec.split.mirror]
+        return min(answering, key=_WORST.index)
+
+    @property
+    def reason(self) -> str:
+        return next((f"{one.spec.name}: {one.reason}" for one in self.members if one.state == self.state), "")
+
+    @property
+    def failure(self) -> str | None:
+        return self.main.failure
+
+    @property
+    def pools(self) -> list[Pool]:
+        return []  # they are its members'
+
+    def statistics(self) -> dict[str, Any]:
+        """Those of whoever answers, added up."""
+        counted = [one.statistics() for one in self.members if one.spec.split and not one.spec.split.mirror]
+        batches: Counter[int] = sum((Counter(one.pop("batches")) for one in counted), Counter())
+        last = max(one["last"] for one in counted)
+        return {**{name: sum(one[name] for one in counted) for name in counted[0]}, "last": last, "batches": batches}
+
+    def choose(self, call: Call) -> Endpoint:
+        """Who answers this call; one about a unit is the main one's."""
+        return self.main if call.unit else self._shares.choose()
+
+    def copy(self, run: Callable[[Endpoint], Coroutine[Any, Any, None]]) -> None:
+        """Has ``run`` done for each mirror, in the background and as often as its weight says."""
+        for mirror, share, copies in self._mirrors:
+            if random.random() < share:  # noqa: S311
+                copies.start(lambda mirror=mirror: run(mirror))  # type: ignore[misc]
+
+
+MAX_COPIES = 16
+"""Copies of requests to one mirror that may be under way; more are left out."""
 
 
 class Statistics:
@@ -126,13 +223,13 @@ class Dataplane:
         """Every endpoint that is meant to be loaded has a live worker; an empty or draining server is not ready."""
         if self.draining:
             return False
-        wanted = [endpoint for endpoint in self.endpoints if endpoint.state != "unloaded"]
+        wanted = [endpoint for endpoint in self.endpoints if endpoint.state != "unloaded" and not is_mirror(endpoint)]
         return bool(self.endpoints) and all(endpoint.state == "ready" for endpoint in wanted)
 
     @property
     def started(self) -> bool:
         """No endpoint is still waiting for the result of its first load."""
-        return all(endpoint.pool is None or endpoint.pool.is_settled for endpoint in self.endpoints)
+        return all(pool.is_settled for endpoint in self.endpoints for pool in endpoint.pools)
 
     def memory(self) -> int:
         """Resident bytes of this process; 0 where there is no /proc."""
@@ -143,8 +240,21 @@ class Dataplane:
         self.endpoints.append(endpoint)
         return endpoint
 
-    def start(self, endpoint: Endpoint) -> Pool:
-        """Gives the endpoint a pool and starts its first workers, without waiting for them."""
+    def share(self, keys: Callable[[ModelSpec], Sequence[str]]) -> None:
+        """Gives each name that several endpoints share an endpoint of its own."""
+        names = dict.fromkeys(one.spec.split.name for one in self.endpoints if one.spec.split is not None)
+        for name in names:
+            members = [one for one in self.endpoints if one.spec.split is not None and one.spec.split.name == name]
+            shared = Shared(name, members, self, keys(members[0].spec))
+            self.endpoints.insert(self.endpoints.index(members[0]), shared)
+
+    def start(self, endpoint: Endpoint) -> None:
+        """Gives the endpoint and its parts pools and starts their first workers, without waiting for them."""
+        for one in () if isinstance(endpoint, Shared) else (endpoint, *endpoint.parts.values()):
+            if one.state != "ready":
+                self._start(one)
+
+    def _start(self, endpoint: Endpoint) -> None:
         order = {
             "spec": endpoint.spec.to_dict(),
             "contract": self._contracts[endpoint.spec.contract],
@@ -153,32 +263,34 @@ class Dataplane:
             "base": self.base,
         }
         measures = self.metrics.reported.of(endpoint.spec.name)
-        endpoint.pool = pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after, measures)
-        pool.start()
-        return pool
+        endpoint.pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after, measures)
+        endpoint.pool.start()
 
     async def load(self, name: str) -> None:
         """Loads an endpoint and waits for it. Raises ``NotFound``, or the ``LoadError``."""
         endpoint = self.find(name)
-        pool = endpoint.pool
-        if endpoint.state in ("unloaded", "failed") or pool is None:
-            pool = self.start(endpoint)
-        await pool.settled()
-        if pool.state == "unloaded":
+        if isinstance(endpoint, Shared):
+            await asyncio.gather(*(self.load(one.spec.name) for one in endpoint.members))
+            return
+        if endpoint.state in ("unloaded", "failed"):
+            self.start(endpoint)
+        await endpoint.settled()
+        if endpoint.state == "unloaded":
             raise ModelUnloaded(f"{name} was unloaded meanwhile")
-        if pool.error is not None:
-            raise pool.error
+        if endpoint.error is not None:
+            raise endpoint.error
 
     async def unload(self, name: str) -> None:
         endpoint = self.find(name)
-        pool = endpoint.pool
-        if pool is None:
+        if isinstance(endpoint, Shared):
+            await asyncio.gather(*(self.unload(one.spec.name) for one in endpoint.members))
             return
-        self._leaving.add(pool)
+        pools = set(endpoint.pools)
+        self._leaving |= pools
         try:
-            await pool.stop(grace=endpoint.spec.pool.run_timeout / 1000)
+            await asyncio.gather(*(pool.stop(grace=endpoint.spec.pool.run_timeout / 1000) for pool in pools))
         finally:
-            self._leaving.discard(pool)
+            self._leaving -= pools
 
     def find(self, name: str) -> Endpoint:
         for endpoint in self.endpoints:
@@ -191,10 +303,36 @@ class Dataplane:
 
         Raises ``ServiceError`` for whatever keeps the call from being run to its end.
         """
+        if isinstance(endpoint, Shared):
+            chosen = endpoint.choose(call)
+            if not call.unit:
+                endpoint.copy(lambda mirror: self._mirrored(mirror, call, duplicate(body)))
+            return await self.execute(chosen, call, body, exchange)
+        if endpoint.spec.graph is None:
+            return await self._run(endpoint, call, body, exchange)
+        if endpoint.parts:
+            return await walk.execute(endpoint, call, body, exchange, self._run)
+        try:
+            return await self._run(endpoint, call, body, exchange)
+        except ServiceError as error:
+            raise error.of("") from None
+
+    async def _mirrored(self, mirror: Endpoint, call: Call, body: Body) -> None:
+        """Runs the copy of a call, and drops its answer."""
+        try:
+            reply = await self.execute(mirror, call, body, None)
+            if isinstance(reply.body, (Spool, Stream)):
+                reply.body.close()
+        finally:
+            if isinstance(body, Spool):
+                body.close()
+
+    async def _run(self, endpoint: Endpoint, call: Call, body: Body, exchange: Any, is_counted: bool = True) -> Reply:
+        """Runs one call on a worker of the endpoint's own pool."""
         pool = endpoint.pool
         if pool is None:
             raise ModelUnloaded(f"{endpoint.spec.name} is not loaded")
-        stats = endpoint.stats
+        stats = endpoint.stats if is_counted else Statistics()
         ticket = pool.submit(call, body)
         if exchange is not None:
             exchange.watch(lambda: pool.cancel(ticket))
@@ -224,13 +362,24 @@ class Dataplane:
         else:
             stats.fail += 1
             stats.failed += int(ran * 1e9)
-        endpoint.times.observe(waited, ran)
+        if is_counted:
+            endpoint.times.observe(waited, ran)
         return reply
 
     async def stop(self, grace: float) -> None:
         """Lets what runs finish, then ends every worker."""
-        pools = {endpoint.pool for endpoint in self.endpoints if endpoint.pool is not None} | self._leaving
+        pools = {pool for endpoint in self.endpoints for pool in endpoint.pools} | self._leaving
         await asyncio.gather(*(pool.stop(grace) for pool in pools))
+
+
+def is_mirror(endpoint: Any) -> bool:
+    """Whether nobody gets its answers."""
+    return endpoint.spec.split is not None and endpoint.spec.split.mirror
+
+
+def duplicate(body: Body) -> Body:
+    """The same body, to be closed by somebody else."""
+    return Spool.adopt(os.dup(body.fileno()), body.size) if isinstance(body, Spool) else body
 
 
 def configured(key: str) -> bytes:

@@ -39,11 +39,13 @@ class ModelportError(Exception):
     """Base of every error that a user may see.
 
     ``message`` is one sentence for a person, ``hint`` what would help, ``faults`` every single thing that is
-    wrong when there may be several, ``retryable`` whether the same call may succeed later.
+    wrong when there may be several, ``retryable`` whether the same call may succeed later. ``unit`` is the part of a
+    graph that failed, empty where nobody knows which, None outside of graphs.
     """
 
     code = "internal"
     retryable = False
+    unit: str | None = None
 
     def __init__(self, message: str, hint: str | None = None, faults: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -55,6 +57,11 @@ class ModelportError(Exception):
     def type_name(self) -> str:
         """What a client is told as the error's type."""
         return type(self).__name__
+
+    def of(self, unit: str) -> ModelportError:
+        """This error, of a unit of a graph; the first one that is told stays."""
+        self.unit = self.unit or unit
+        return self
 
     def describe(self) -> str:
         """The message with its faults, on one line."""

@@ -69,7 +69,7 @@ def _announce_model(server: Server, endpoint: Endpoint, routes: Routes, tracebac
     pool = endpoint.spec.pool
     workers = f"{pool.floor} to {pool.ceil} workers" if pool.floor < pool.ceil else f"{pool.ceil} worker(s)"
     waiting = f"{pool.queue} requests may wait {pool.timeout / 1000:g} s"
-    has_failed = endpoint.pool is not None and endpoint.pool.error is not None
+    has_failed = endpoint.error is not None
     print(f"\n{endpoint.spec.name}  {'does not load' if has_failed else endpoint.state}; {workers}, {waiting}")
     last = ""
     for (protocol, method, base), ends in routes.items():
@@ -106,7 +106,7 @@ def example_of(server: Server, endpoint: Endpoint) -> str | None:
 
 def _explain(server: Server, endpoint: Endpoint, tracebacks: set[str]) -> None:
     """Why it is not ready; each traceback once, and not again where the log just showed it to the same person."""
-    error = endpoint.pool.error if endpoint.pool is not None else None
+    error = endpoint.error
     print(f"  cause    {endpoint.reason if error is None else error.message}")
     if error is None:
         return

@@ -18,7 +18,7 @@ class Call(NamedTuple):
 
     ``verb`` is the protocol's own word for what is asked, ``headers`` holds only what the protocol's codec asked
     for (names in lower case), ``query`` is the undecoded query string, ``waited`` the seconds spent in the queue,
-    ``path`` the request's path.
+    ``path`` the request's path, ``unit`` the part of a graph that is meant, where it is not all of it.
     """
 
     id: str
@@ -27,6 +27,7 @@ class Call(NamedTuple):
     headers: dict[str, str]
     query: str
     path: str
+    unit: str = ""
     waited: float = 0.0
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from modelport.core.call import PREDICT
+from modelport.core.graph import Unit
 from modelport.errors import ConfigError
 
 
@@ -83,7 +84,8 @@ class ModelSpec:
 
     ``path`` is what was given to be served: ``root``, or a file in it. ``name`` is the server's for it, and
     ``endpoint`` its service's where that is another. With ``all_headers`` its code gets to see every header of a
-    request, not only those that a codec reads.
+    request, not only those that a codec reads. ``env`` holds environment variables for its workers. A model with a
+    ``graph`` is made of others. ``split`` says that it shares the requests of a name with others.
     """
 
     name: str
@@ -102,6 +104,9 @@ class ModelSpec:
     all_headers: bool = False
     keys: list[str] | None = None
     queries: list[dict[str, Any]] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    graph: Graph | None = None
+    split: Split | None = None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -111,14 +116,87 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The part a worker is told: never the keys."""
-        plain = asdict(self)
+        plain = asdict(replace(self, graph=None))
         del plain["keys"]
+        if self.graph is not None:
+            plain["graph"] = self.graph.to_dict()
         return plain
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> ModelSpec:
         plain = dict(plain, pool=PoolSettings(**plain["pool"]), limits=Limits(**plain["limits"]))
+        if plain["graph"] is not None:
+            plain["graph"] = Graph.from_dict(plain["graph"])
+        if plain["split"] is not None:
+            plain["split"] = Split(**plain["split"])
         return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Sought:
+    """The model of a graph's unit, still to be found: at ``path``, with what is ``given`` before its manifest.
+
+    ``options`` go on top of its own where it is of the graph's contract. ``env`` holds environment variables, ``own``
+    those that only tell it which unit it is. ``apart`` says why it is to have workers of its own; empty where it need
+    not.
+    """
+
+    path: str
+    given: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    own: dict[str, str] = field(default_factory=dict)
+    apart: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The units below ``root`` and their models, by the unit's name: those that live together in the workers of the
+    graph, and those that have workers of their own.
+
+    ``answers`` and ``learns`` are the verbs by which the whole is asked and given feedback;
+    with ``records`` its answers tell of the routes they took.
+    Between reading and serving, ``sought`` holds the models that are not found yet, ``faults`` what is wrong already,
+    and ``apart_for`` says why a unit has its own workers. With ``direct`` the graph is one model, asked as such.
+    """
+
+    root: Unit
+    answers: str
+    learns: str
+    records: bool = False
+    together: dict[str, ModelSpec] = field(default_factory=dict)
+    apart: dict[str, ModelSpec] = field(default_factory=dict)
+    apart_for: dict[str, str] = field(default_factory=dict)
+    sought: dict[str, Sought] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    direct: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The part a worker is told."""
+        return {
+            "root": asdict(self.root),
+            "answers": self.answers,
+            "learns": self.learns,
+            "records": self.records,
+            "together": {unit: spec.to_dict() for unit, spec in self.together.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Graph:
+        together = {unit: ModelSpec.from_dict(spec) for unit, spec in plain["together"].items()}
+        return cls(Unit.from_dict(plain["root"]), plain["answers"], plain["learns"], plain["records"], together)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A share of the requests that come to ``name``: ``weight`` of the sum of all weights.
+
+    A ``mirror`` gets copies of the others' requests, ``weight`` in a hundred, and nobody gets its answers.
+    """
+
+    name: str
+    weight: float
+    mirror: bool = False
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,11 @@ class Served(Protocol):
         """Why it cannot be loaded, as clients may know it; None while nobody has found that out."""
         ...
 
+    @property
+    def parts(self) -> Mapping[str, Served]:
+        """Of a graph: the models that have workers of their own, by the unit's name."""
+        ...
+
     def memory(self) -> dict[int, int]:
         """Resident bytes of each worker, by process id."""
         ...
@@ -119,7 +124,8 @@ class Route(NamedTuple):
 
     A path that is ``nameless`` does not say which model is meant. It is mounted at the root, behind the server's URL
     prefix, only where the protocol is native to what is served; behind the protocol's name; and behind that and the
-    name of the endpoint's model. The first two reach the only model, and where there are several, none.
+    name of the endpoint's model. The first two reach the only model, and where there are several, none. ``unit`` is the
+    part of a graph that is asked, where it is not all of it.
     """
 
     method: str
@@ -129,6 +135,7 @@ class Route(NamedTuple):
     answer: Answer | None = None
     admin: bool = False
     nameless: bool = False
+    unit: str = ""
 
 
 class WireProtocol(Protocol):
@@ -212,7 +219,8 @@ def rpc_name(protocol: str) -> str:
 
 def the_only(protocol: str, endpoints: Sequence[Any]) -> Any:
     """The model that is meant where nothing names one: the only one of the protocol's own platform, or of all; or
-    None."""
+    None. Those that share a name with others do not count: the name does."""
+    endpoints = [endpoint for endpoint in endpoints if endpoint.spec.split is None]
     own = [endpoint for endpoint in endpoints if endpoint.spec.contract == protocol] or endpoints
     return own[0] if len(own) == 1 else None
 
@@ -225,8 +233,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 class Particular(Protocol):
     """Habits that few platforms have: a protocol may have them beside what ``WireProtocol`` asks for."""
 
-    def marks(self, headers: Headers) -> list[tuple[str, str]]:
-        """Headers of every answer to a request with these headers, whoever made it; errors too."""
+    def marks(self, headers: Headers, request_id: str, endpoint: Served | None) -> list[tuple[str, str]]:
+        """Headers of every answer to a request with these headers, whoever made it; errors too. ``endpoint`` is None
+        where the path is nobody's."""
         ...
 
     def refuse(self, method: str, path: str) -> ModelportError:

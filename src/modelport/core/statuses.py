@@ -94,9 +94,15 @@ def worded(error: ModelportError, status: int, request_id: str) -> str:
     return text
 
 
+UNIT = "x-modelport-node"
+"""The header that says which unit of a graph failed."""
+
+
 def headers_of(error: ModelportError) -> list[tuple[str, str]]:
     """The headers that HTTP wants beside some errors."""
     headers = [("content-type", "application/json")]
+    if error.unit:
+        headers.append((UNIT, error.unit))
     if error.code == "queue_full":
         headers.append(("retry-after", str(getattr(error, "retry_after", 1))))
     elif error.code == "method_not_allowed":

@@ -16,7 +16,7 @@ from modelport.config import Settings
 from modelport.core.contract import Contract
 from modelport.core.model import Limits, ModelSpec, PoolSettings
 from modelport.errors import ConfigError
-from modelport.packages import manifest
+from modelport.packages import graphs, manifest
 from modelport.packages.manifest import Manifest
 
 
@@ -31,7 +31,8 @@ def find(path: str, settings: Settings, given: Mapping[str, Any] = MappingProxyT
     stated = manifest.read(place if place.is_dir() else place.parent, given)
     contract = _contract(place, stated)
     specs = contract.read(str(place), stated.model_dump(exclude_none=True))
-    return [_completed(spec, stated, settings, place) for spec in specs]
+    specs = [_completed(spec, stated, settings, place) for spec in specs]
+    return graphs.resolved(specs, lambda path, more: find(path, settings, more))
 
 
 def find_all(paths: Iterable[str], settings: Settings) -> list[ModelSpec]:

@@ -25,7 +25,7 @@ class Batching(BaseModel):
 
 class Manifest(BaseModel):
     """``pool`` holds floor, ceil, cruise, queue, timeout, runTimeout; ``environment`` a venv folder or a Python;
-    ``options`` is for the contract to read.
+    ``components`` says where the models of a graph are, and like ``options`` is for the contract to read.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,6 +37,7 @@ class Manifest(BaseModel):
     pool: dict[str, Any] = {}
     batching: Batching | None = None
     environment: str | None = None
+    components: dict[str, Any] = {}
     options: dict[str, Any] = {}
 
 

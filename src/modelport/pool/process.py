@@ -103,7 +103,7 @@ class Worker:
                 stdout=write_end,
                 stderr=write_end,
                 cwd=self.spec.root,
-                env=environment(self.spec.limits.threads),
+                env={**environment(self.spec.limits.threads), **self.spec.env},
                 start_new_session=True,
             )
         except OSError:

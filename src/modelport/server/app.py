@@ -170,7 +170,7 @@ class App:
             )
             for path, methods in self._table.items()
             for method, bound in methods.items()
-            if bound.is_main
+            if bound.is_main and not bound.route.unit
         ]
 
     def mount(self, protocol: WireProtocol, endpoint: Served) -> str:
@@ -211,7 +211,9 @@ class App:
         self._note(bound, request, reply.status, begin, reply.code)
         particular = self._particular.get(bound.owner if bound is not None else self._owner_of(path, methods).name)
         if particular is not None:
-            reply = reply._replace(headers=[*reply.headers, *particular.marks(scope["headers"])])
+            endpoint = bound.route.endpoint if bound is not None else None
+            marks = particular.marks(scope["headers"], request.id, endpoint)
+            reply = reply._replace(headers=[*reply.headers, *marks])
         await self._reply(reply, request, send)
 
     async def _serve(self, bound: Bound, request: Request) -> Reply:
@@ -231,7 +233,7 @@ class App:
             endpoint.pool.check_room()
         body = await read_body(request.receive, announced, self._settings.max_body)
         try:
-            call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path)
+            call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path, route.unit)
             reply = await self._plane.execute(endpoint, call, body, request.exchange)
             if isinstance(reply.body, Stream) and request.scope["http_version"] == "1.0":
                 # which has no way to say that more follows

@@ -7,7 +7,7 @@ from typing import Any
 from modelport.core import jsontext
 from modelport.core.call import Reply
 from modelport.core.protocol import Question, Route
-from modelport.dataplane import Dataplane
+from modelport.dataplane import Dataplane, is_mirror
 from modelport.monitoring.metrics import CONTENT_TYPE
 
 
@@ -22,7 +22,9 @@ def health_routes(plane: Dataplane) -> list[Route]:
 
     def ready(_: Question) -> Reply:
         waiting = {
-            e.spec.name: f"{e.state}: {e.reason}" for e in plane.endpoints if e.state not in ("ready", "unloaded")
+            e.spec.name: f"{e.state}: {e.reason}"
+            for e in plane.endpoints
+            if not is_mirror(e) and e.state not in ("ready", "unloaded")
         }
         return _json(
             200 if plane.ready else 503, {"ready": plane.ready, "draining": plane.draining, "not_ready": waiting}

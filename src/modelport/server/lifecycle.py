@@ -113,8 +113,8 @@ class Server:
         )
         self.plane.base = self.base
         for spec in self._specs:
-            keys = spec.keys if spec.keys is not None else [settings.api_key] if settings.api_key else []
-            self.plane.add(spec, keys)
+            self.plane.add(spec, self._keys(spec))
+        self.plane.share(self._keys)
         limits = self._limits()
         self.app = App(self.plane, self.protocols, self._native, settings, limits)
         if settings.grpc_port is not None:
@@ -178,6 +178,9 @@ class Server:
                 server.should_exit = True
             await asyncio.gather(*tasks)
 
+    def _keys(self, spec: ModelSpec) -> Sequence[str]:
+        return spec.keys if spec.keys is not None else [self.settings.api_key] if self.settings.api_key else []
+
     def _limits(self) -> ConnectionLimits:
         s = self.settings
         most = s.max_connections or max(8, self._descriptors - RESERVED_FDS)
@@ -185,9 +188,8 @@ class Server:
 
     async def _announce_when_settled(self) -> None:
         for endpoint in self.plane.endpoints:
-            assert endpoint.pool is not None
-            await endpoint.pool.settled()
-            error = endpoint.pool.error
+            await endpoint.settled()
+            error = endpoint.error
             if error is not None and self.settings.exit_on_load_error:
                 what = f"{endpoint.spec.name} does not load: {error.message}"
                 self._load_error = LoadError(what, error.hint)  # the log has shown the traceback

@@ -12,6 +12,7 @@ from modelport.core.call import Call, Outcome, Reply
 from modelport.core.contract import Model
 from modelport.core.conversion import convert
 from modelport.core.frames import Frame
+from modelport.core.graph import UnitRaised
 from modelport.core.model import ModelSpec
 from modelport.core.payload import Payload, kind_of
 from modelport.core.protocol import Codec
@@ -110,6 +111,9 @@ class Loop:
                 outcome.reply = begun(outcome.reply)
         except ModelportError:
             raise
+        except UnitRaised as one:
+            capture.current.emit("error", f"{one.unit}: {imports.user_traceback(one.fault)}")
+            raise raised(one.fault, self._detail).of(one.unit) from None
         except BaseException as fault:
             capture.current.emit("error", imports.user_traceback(fault))
             raise raised(fault, self._detail) from None

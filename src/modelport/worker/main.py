@@ -63,7 +63,8 @@ def limit_memory(limits: Limits) -> None:
 def failure(fault: BaseException) -> dict[str, Any]:
     """What the front is told of a model that did not load: plain data, the user's frames first."""
     if isinstance(fault, ModelportError):
-        return {"type": fault.type_name, "message": fault.describe(), "hint": fault.hint, "traceback": ""}
+        traceback = getattr(fault, "traceback", "")
+        return {"type": fault.type_name, "message": fault.describe(), "hint": fault.hint, "traceback": traceback}
     hint = None
     if isinstance(fault, ModuleNotFoundError):
         hint = f"install {fault.name!r} into {sys.executable}, or name the right interpreter as environment"

@@ -108,7 +108,7 @@ def _metrics(port: int) -> Side:
 
     def answer(method: str, asked: str, headers: Headers, metrics: Metrics) -> Reply:
         reply = scraped(method, asked, path, metrics.reported.text())
-        return reply._replace(headers=[*reply.headers, *protocol.marks(headers)])
+        return reply._replace(headers=[*reply.headers, *protocol.marks(headers, "", None)])
 
     return Side("metrics", port, "--metrics-port", answer)
 

@@ -9,19 +9,20 @@ import os
 from typing import Any
 
 from modelport.contracts.seldon import arrays, detect, flasked, foreign
+from modelport.contracts.seldon.branches import branch_of
+from modelport.contracts.seldon.graph import REMOTE, GraphModel
 from modelport.contracts.seldon.hooks import ABSENT, Hooks, rejection
 from modelport.contracts.seldon.transports import REST
 from modelport.contracts.seldon.wrapper import Wrapper
 from modelport.core.call import Call, Outcome
 from modelport.core.contract import Model
+from modelport.core.graph import BRANCH
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Json, Payload, Table, Tensors
 from modelport.errors import InvalidInput, LoadError, ModelportError, ModelRejected
 
 PLATFORM = "seldon"
 TRUE = ("1", "t", "true")
-REMOTE = "grpc/"
-"""What verbs begin with that come over gRPC: their messages are bytes."""
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +41,17 @@ class SeldonContract:
     def read(self, path: str, manifest: dict[str, Any]) -> list[ModelSpec]:
         from modelport.contracts.seldon import manifest as component
 
+        if detect.is_deployment(path):
+            from modelport.contracts.seldon import deployments
+
+            return deployments.read(path, manifest)
         return component.read(path, manifest)
 
     def shims(self) -> list[str]:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
 
     def load(self, spec: ModelSpec) -> Model:
-        return Component(spec)
+        return Component(spec) if spec.graph is None else GraphModel(spec, Component)
 
 
 contract = SeldonContract()
@@ -71,13 +76,13 @@ class Component:
         named = [item["schema"]["names"] for item in metadata.get("inputs", []) if _names_columns(item)]
         columns: list[str] = named[0] if named else []
         inputs = inputs or [Field(name, "FP64", [-1, 1]) for name in columns]
-        details = {"passthrough": True} if self._passes_through else {}
+        details = {"passthrough": self._passes_through, "metadata": self._wrapper.metadata}
         return Description("table", PLATFORM, columns, inputs, outputs, also=["json", "tensors"], details=details)
 
     def call(self, payload: Payload, call: Call) -> Outcome:
         message = payload.value if isinstance(payload, Json) else None
         if isinstance(message, bytes) and call.verb.startswith(REMOTE):
-            return self._answer_remotely(message, call.verb[len(REMOTE) :])
+            return self._answer_remotely(message, call)
         with self._flask.context(call, message) if self._flask is not None else flasked.nothing():
             is_own = isinstance(payload, Json) and payload.origin == PLATFORM
             try:
@@ -96,12 +101,18 @@ class Component:
     def _answer(self, message: Any, call: Call) -> Outcome:
         if self._passes_through and call.verb == "predict":
             return Outcome(extras={PLATFORM: self._wrapper.pass_through(message)})
-        return Outcome(extras={PLATFORM: self._wrapper.verbs[call.verb](message)})
+        return _outcome(self._wrapper.verbs[call.verb](message), call, call.verb)
 
-    def _answer_remotely(self, message: bytes, verb: str) -> Outcome:
+    def takes_whole(self, verb: str) -> bool:
+        """Whether its code gets to see messages themselves, and not only what they carry."""
+        forms = (f"{verb.replace('-', '_')}_{form}" for form in ("rest", "grpc", "raw"))
+        return verb == "send-feedback" or self._flask is not None or any(map(self._hooks.overrides, forms))
+
+    def _answer_remotely(self, message: bytes, call: Call) -> Outcome:
         """Over gRPC the platform's own exceptions have no text: the log has it."""
+        verb = call.verb[len(REMOTE) :]
         try:
-            return Outcome(extras={PLATFORM: self._wrapper.remote[verb](message)})
+            return _outcome(self._wrapper.remote[verb](message), call, verb)
         except (InvalidInput, ModelRejected) as fault:
             if isinstance(fault, ModelRejected) and fault.reason is None:
                 raise
@@ -127,6 +138,14 @@ class Component:
             raise InvalidInput(f"{self._name} does not predict", hint="its platform's own API has its other methods")
         self._wrapper.measured(answer, "predict")
         return foreign.write(answer.data, self._hooks.class_names, rows)
+
+
+def _outcome(message: Any, call: Call, verb: str) -> Outcome:
+    """Of a message. Who walks a graph from outside is told the branch that it chose."""
+    extras = {PLATFORM: message}
+    if call.unit and verb == "route":
+        extras["headers"] = [(BRANCH, str(branch_of(message)))]
+    return Outcome(extras=extras)
 
 
 def _made(spec: ModelSpec) -> Any:

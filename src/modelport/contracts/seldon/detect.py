@@ -1,16 +1,23 @@
-"""Whether a file holds a component of the platform's wrapper, told without running it."""
+"""Whether a file holds a component of the platform's wrapper, or a deployment of several, told without running it."""
 
 from __future__ import annotations
 
 import ast
 import os
+import re
 
 PACKAGE = "seldon_core"
+KIND = "SeldonDeployment"
+_KIND = re.compile(rb"""["']?kind["']?\s*:\s*["']?""" + KIND.encode() + rb"""\b""")
+_LOOKED_AT = 1 << 20
+"""Bytes of a file in which its kind is looked for."""
 
 
 def find(path: str) -> str | None:
     """The reason in words, or None. A component is a plain class: only a file that imports the platform's package is
     taken for one unasked."""
+    if is_deployment(path):
+        return f"it holds a {KIND}"
     if not path.endswith(".py") or not os.path.isfile(path):
         return None
     name = os.path.splitext(os.path.basename(path))[0]
@@ -18,6 +25,17 @@ def find(path: str) -> str | None:
     if PACKAGE in _imported(tree) and name in _classes(tree):
         return f"it imports {PACKAGE} and defines class {name}"
     return None
+
+
+def is_deployment(path: str) -> bool:
+    """Whether the file says that it is one; a look, no parsing."""
+    if not path.endswith((".yaml", ".yml", ".json")) or not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return _KIND.search(file.read(_LOOKED_AT)) is not None
+    except OSError:
+        return False
 
 
 def classes(path: str) -> list[str]:

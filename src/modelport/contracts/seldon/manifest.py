@@ -63,7 +63,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
     faults: list[str] = []
     component = _component(place, given.get("component"), faults)
     parameters = _parameters(given.get("options") or {}, faults)
-    pool = _pool(faults)
+    pool = default_pool(faults)
     if faults:
         raise ConfigError(f"{path} has faults", faults=faults)
     name = place.stem if place.is_file() else place.name
@@ -80,7 +80,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
                 "path": ["."],
                 "component": component,
                 "parameters": parameters,
-                "metadata": _metadata(),
+                "metadata": metadata_of(os.environ),
             },
         )
     ]
@@ -117,14 +117,14 @@ def _parameters(options: Mapping[str, Any], faults: list[str]) -> dict[str, Any]
     try:
         listed = Options.model_validate(options).parameters
     except ValidationError as fault:
-        faults += [f"options: {text}" for text in _explained(fault)]
+        faults += [f"options: {text}" for text in explained(fault)]
         listed = []
     text = os.environ.get(PARAMETERS)
     if text:
         try:
             listed = [*listed, *TypeAdapter(list[Parameter]).validate_python(json.loads(text))]
         except ValidationError as fault:
-            faults += [f"{PARAMETERS}: {told}" for told in _explained(fault)]
+            faults += [f"{PARAMETERS}: {told}" for told in explained(fault)]
         except ValueError as fault:
             faults.append(f"{PARAMETERS} is not JSON: {fault}")
     for parameter in listed:
@@ -135,20 +135,21 @@ def _parameters(options: Mapping[str, Any], faults: list[str]) -> dict[str, Any]
     return found
 
 
-def _explained(fault: ValidationError) -> list[str]:
+def explained(fault: ValidationError) -> list[str]:
+    """Each fault as "where: what"."""
     return [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors()]
 
 
-def _metadata() -> dict[str, Any]:
+def metadata_of(environment: Mapping[str, str]) -> dict[str, Any]:
     """What the environment says that the model is; nothing, if it is no YAML or no object."""
     try:
-        said = yaml.safe_load(os.environ.get(METADATA, ""))
+        said = yaml.safe_load(environment.get(METADATA, ""))
     except yaml.YAMLError:
         return {}
     return dict(json.loads(json.dumps(said, default=str))) if isinstance(said, dict) else {}
 
 
-def _pool(faults: list[str]) -> PoolSettings:
+def default_pool(faults: list[str]) -> PoolSettings:
     """As many processes as the platform would run: one, for components may keep state; or what the environment says."""
     stated = os.environ.get(WORKERS) or "1"
     workers = int(stated) if stated.isdecimal() else 0

@@ -75,7 +75,8 @@ class SeldonCodec:
         message = outcome.extras[PLATFORM]
         if call.verb == PREDICT and model.details.get("passthrough"):
             return _reply(200, _unwritten(message))
-        return _reply(_status(message) if call.verb == PREDICT else 200, written(message))
+        status = _status(message) if call.verb == PREDICT else 200
+        return _reply(status, written(message), outcome.extras.get("headers", ()))
 
     def error(self, error: ModelportError, request_id: str) -> Reply:
         return errors.error(error, request_id)
@@ -240,8 +241,8 @@ def _status(message: Any) -> int:
     return code if type(code) is int and 200 <= code < 600 else 200
 
 
-def _reply(status: int, body: Any) -> Reply:
-    return Reply(status, [("content-type", JSON)], body)
+def _reply(status: int, body: Any, headers: Iterable[tuple[str, str]] = ()) -> Reply:
+    return Reply(status, [("content-type", JSON), *headers], body)
 
 
 # --- models of other platforms ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 
 from modelport.core import statuses
 from modelport.core.call import Reply
-from modelport.errors import InvalidBody, ModelError, ModelportError, ModelRejected, RequestError
+from modelport.errors import InvalidBody, ModelError, ModelportError, ModelRejected, RequestError, ServiceError
 
 BAD_DATA = "MICROSERVICE_BAD_DATA"
 INTERNAL = "MICROSERVICE_INTERNAL_ERROR"
@@ -29,9 +29,17 @@ class Stray(RequestError):
 STATUSES = dict(statuses.HTTP, unparsed=500, stray=500)
 
 
+class Unreachable(ServiceError):
+    """A unit of a graph cannot be asked."""
+
+    code = "unreachable"
+
+
 def error(error: ModelportError, request_id: str) -> Reply:
     """The reply. What the platform itself would say stands there alone; what only this server knows names the request
     from 500 on, so that the log can be searched."""
+    if error.unit is not None and isinstance(error, ServiceError):
+        return _failure(error, request_id)
     status = statuses.status_of(error, STATUSES)
     reason = error.reason if isinstance(error, ModelRejected) else None
     info = error.describe()
@@ -46,4 +54,12 @@ def error(error: ModelportError, request_id: str) -> Reply:
         "status": FAILURE,
     }
     text = json.dumps({"status": told}, sort_keys=True, separators=(",", ":"))
+    return Reply(status, statuses.headers_of(error), f"{text}\n".encode(), error.code)
+
+
+def _failure(error: ModelportError, request_id: str) -> Reply:
+    """What the platform's orchestrator says of a unit that it cannot get an answer from."""
+    status = 503 if error.code == "queue_full" else 500
+    info = f"{error.describe()} [request {request_id}]"
+    text = json.dumps({"status": {"code": status, "info": info, "status": "FAILURE"}}, separators=(",", ":"))
     return Reply(status, statuses.headers_of(error), f"{text}\n".encode(), error.code)

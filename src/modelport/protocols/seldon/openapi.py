@@ -64,12 +64,28 @@ OPERATIONS = {
 """Each path's request, and what it does."""
 
 
+GRAPH_OPERATIONS = {
+    "/api/v1.0/predictions": ("SeldonMessage", "Predict"),
+    "/api/v1.0/feedback": ("Feedback", "Tell how good an answer was"),
+}
+"""Those of a graph."""
+
+
 def document() -> dict[str, Any]:
-    """The document; every path answers with a message, errors too."""
+    """That of a component; every path answers with a message, errors too."""
+    return _document("Seldon component", OPERATIONS)
+
+
+def graph_document() -> dict[str, Any]:
+    """That of a graph."""
+    return _document("Seldon graph", GRAPH_OPERATIONS)
+
+
+def _document(title: str, operations: dict[str, tuple[str, str]]) -> dict[str, Any]:
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Seldon component", "version": __version__},
-        "paths": {path: {"post": _operation(path, *told)} for path, told in OPERATIONS.items()},
+        "info": {"title": title, "version": __version__},
+        "paths": {path: {"post": _operation(path, *told)} for path, told in operations.items()},
         "components": {"schemas": SCHEMAS},
     }
 
@@ -77,7 +93,7 @@ def document() -> dict[str, Any]:
 def _operation(path: str, takes: str, summary: str) -> dict[str, Any]:
     answer = {"content": _content("SeldonMessage")}
     return {
-        "operationId": path.strip("/").replace("-", "_"),
+        "operationId": path.rpartition("/")[2].replace("-", "_"),
         "summary": summary,
         "requestBody": {"required": True, "content": _content(takes)},
         "responses": {

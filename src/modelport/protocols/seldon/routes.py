@@ -11,6 +11,7 @@ from modelport.core.protocol import Headers, Node, Question, Route, Served, not_
 from modelport.errors import ModelportError, ModelUnavailable
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, written
+from modelport.protocols.seldon.executor import graph_routes, marks
 from modelport.protocols.seldon.openapi import document
 
 READ = ("GET",)
@@ -59,10 +60,12 @@ class SeldonProtocol:
 
     def _model_routes(self, endpoint: Served) -> list[Route]:
         """A component answers all by itself; of any other model the front knows what is not a prediction."""
+        if endpoint.spec.graph is not None:
+            return graph_routes(endpoint, _metadata)
         answers: dict[str, Callable[[Question], Reply]] = {}
         verbs = {verb for _, verb in PATHS.values()}
         if endpoint.spec.contract != PLATFORM:
-            answers = {HEALTH: lambda _: _health(endpoint), METADATA: lambda _: _metadata(endpoint)}
+            answers = {HEALTH: lambda _: _health(endpoint), METADATA: lambda _: _json(_metadata(endpoint))}
             verbs = {PREDICT, *answers}
         routes = [*_reads(PING, _ping([endpoint]), endpoint), *_reads(OPENAPI, _openapi, endpoint)]
         for path, (methods, verb) in PATHS.items():
@@ -83,8 +86,10 @@ class SeldonProtocol:
         """To the platform everything exists for reading, if only as a file that is not there."""
         return errors.Stray(NOT_FOUND if method in ("GET", "HEAD") else NOT_ALLOWED)
 
-    def marks(self, headers: Headers) -> list[tuple[str, str]]:
+    def marks(self, headers: Headers, request_id: str, endpoint: Served | None) -> list[tuple[str, str]]:
         """Web pages from everywhere may read the answers, and ask before they send."""
+        if endpoint is not None and endpoint.spec.graph is not None:
+            return marks(headers, request_id, endpoint)
         origin = next((value.decode("latin-1") for name, value in headers if name == b"origin"), None)
         if origin is None:
             return [("access-control-allow-origin", "*")]
@@ -146,17 +151,15 @@ def _health(endpoint: Served) -> Reply:
     return _json({"strData": "healthy", "meta": {}})
 
 
-def _metadata(endpoint: Served) -> Reply:
+def _metadata(endpoint: Served) -> dict[str, Any]:
     """What is known of another platform's model, in the platform's form."""
     spec, description = endpoint.spec, endpoint.description
     columns = list(map(str, description.columns)) if description is not None else []
-    return _json(
-        {
-            "name": spec.name,
-            "versions": [spec.version or ""],
-            "platform": spec.contract,
-            "inputs": [{"messagetype": "ndarray", "schema": {"names": columns}}] if columns else [],
-            "outputs": [],
-            "custom": {},
-        }
-    )
+    return {
+        "name": spec.name,
+        "versions": [spec.version or ""],
+        "platform": spec.contract,
+        "inputs": [{"messagetype": "ndarray", "schema": {"names": columns}}] if columns else [],
+        "outputs": [],
+        "custom": {},
+    }

@@ -1,0 +1,213 @@
+"""A graph whose units live in this worker: one answer of all of them, or of one that is named."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Callable
+
+from modelport.contracts.seldon import arrays, foreign
+from modelport.contracts.seldon.branches import branch_of, listed, record, recorded
+from modelport.contracts.seldon.handed import handed
+from modelport.core import graph, jsontext
+from modelport.core.call import Call, Outcome, Reply
+from modelport.core.graph import Step, Together, UnitRaised, Walk
+from modelport.core.model import Description, ModelSpec
+from modelport.core.payload import Json, Payload, Table, Tensors
+from modelport.core.statuses import UNIT
+from modelport.errors import LoadError, ModelportError, ModelRejected, NotFound
+
+PLATFORM = "seldon"
+PREDICT = "predict"
+REMOTE = "grpc/"
+"""What verbs begin with that come over gRPC: their messages are bytes."""
+
+
+class Stopped(Exception):
+    """A unit's own answer ended the walk: it goes out as it is."""
+
+    def __init__(self, unit: str, outcome: Outcome, status: int) -> None:
+        super().__init__(unit)
+        self.unit = unit
+        self.outcome = outcome
+        self.status = status
+
+
+class GraphModel:
+    """The units' components, and the walks among them."""
+
+    def __init__(self, spec: ModelSpec, make: Callable[[ModelSpec], Any]) -> None:
+        assert spec.graph is not None
+        self._graph = spec.graph
+        self._chance = random.random
+        self._components = {unit: _loaded(unit, part, make) for unit, part in spec.graph.together.items()}
+        self.description = self._describe()
+
+    def _describe(self) -> Description:
+        """What goes in is what the first unit takes that is asked anything."""
+        models = {unit: component.description for unit, component in self._components.items()}
+        asked = (unit.name for unit in self._graph.root.units() if unit.ask and unit.name in models)
+        first = next(asked, None)
+        columns = models[first].columns if first is not None else []
+        inputs = models[first].inputs if first is not None else []
+        details = {"metadata": {unit: model.details.get("metadata") for unit, model in models.items()}}
+        return Description("table", PLATFORM, columns, inputs, also=["json", "tensors"], details=details)
+
+    def call(self, payload: Payload, call: Call) -> Outcome:
+        if call.unit:
+            answered: Outcome = self._component(call.unit).call(payload, call)
+            return answered
+        own = payload if isinstance(payload, Json) and payload.origin == PLATFORM else None
+        try:
+            return self._answer(own.value, call) if own is not None else self._predict(payload, call)
+        except Stopped as stopped:
+            if own is not None:
+                return _ended(stopped)
+            text = f"{stopped.unit} answered with status {stopped.status}"
+            raise ModelRejected("Stopped", text, stopped.status).of(stopped.unit) from None
+
+    def _component(self, unit: str) -> Any:
+        if unit not in self._components:
+            raise NotFound(f"there is no unit {unit[:100]!r} here")
+        return self._components[unit]
+
+    def _answer(self, message: Any, call: Call) -> Outcome:
+        root = self._graph.root
+        verb = call.verb.removeprefix(REMOTE)
+        if verb == graph.RECALL:
+            return _reply([(graph.ROUTES, jsontext.dumps(recorded(message)).decode())])
+        if verb == graph.RECORD:
+            return Outcome(extras={PLATFORM: record(message, jsontext.loads(call.headers[graph.ROUTES].encode()))})
+        if verb == self._graph.learns:
+            walk = graph.learn(root, message, recorded(message))
+            return Outcome(extras={PLATFORM: self._run(walk, call)})
+        return Outcome(extras={PLATFORM: self._predicted(message, call)})
+
+    def _predicted(self, message: Any, call: Call) -> Any:
+        routes: dict[str, int] = {}
+        answer = self._run(graph.answer(self._graph.root, message, routes, self._chance), call)
+        return record(answer, routes) if self._graph.records else answer
+
+    def _predict(self, payload: Payload, call: Call) -> Outcome:
+        """A call by another platform's protocol."""
+        content = foreign.read(payload, self.description.columns)
+        rows = len(payload) if isinstance(payload, (Table, Tensors)) else None
+        answer = arrays.read(self._predicted(arrays.message(content), call))
+        return foreign.write(answer.value, lambda: answer.names or None, rows)
+
+    # --- the driver of walks ---------------------------------------------------------------------------------
+
+    def _run(self, walk: Walk, call: Call) -> Any:
+        """What the walk returns."""
+        result = None
+        while True:
+            try:
+                asked = walk.send(result)
+            except StopIteration as end:
+                return end.value
+            result = self._run_all(asked.walks, call) if isinstance(asked, Together) else self._ask(asked, call)
+
+    def _run_all(self, walks: list[Walk], call: Call) -> list[Any]:
+        """Each in a thread of its own, but for the first."""
+        results: list[Any] = [None] * len(walks)
+        faults: list[BaseException | None] = [None] * len(walks)
+
+        def run(at: int) -> None:
+            try:
+                results[at] = self._run(walks[at], call)
+            except BaseException as fault:
+                faults[at] = fault
+
+        threads = [threading.Thread(target=run, args=(at,), daemon=True) for at in range(1, len(walks))]
+        for thread in threads:
+            thread.start()
+        run(0)
+        for thread in threads:
+            thread.join()
+        for fault in faults:
+            if fault is not None:
+                raise fault
+        return results
+
+    def _ask(self, step: Step, call: Call) -> Any:
+        """A unit's answer: a message, or the branch that it chose."""
+        unit = step.unit.name
+        component = self._component(unit)
+        try:
+            if call.verb.startswith(REMOTE):
+                verb = f"{REMOTE}{step.verb}"
+                message = listed(step.message) if step.verb == step.unit.join else step.message
+            else:
+                verb = step.verb
+                message = _handed(step.message, keeps_arrays=not component.takes_whole(verb))
+            outcome = component.call(Json(message, PLATFORM), call._replace(verb=verb))
+            answer = _message_of(unit, outcome, step.verb)
+            return branch_of(answer) if step.verb == step.unit.route else answer
+        except ModelportError as error:
+            raise error.of(unit) from None
+        except Stopped:
+            raise
+        except BaseException as fault:
+            raise UnitRaised(unit, fault) from fault
+
+
+def _handed(message: Any, keeps_arrays: bool) -> Any:
+    if isinstance(message, list):
+        return [handed(item, keeps_arrays) for item in message]
+    return handed(message, keeps_arrays)
+
+
+def _message_of(unit: str, outcome: Outcome, verb: str) -> Any:
+    """The message that a component answered. Raises ``Stopped`` for one that is not to go on."""
+    if outcome.reply is not None:
+        if outcome.reply.status != 200:
+            raise Stopped(unit, outcome, outcome.reply.status)
+        return jsontext.loads(outcome.reply.body)
+    message = outcome.extras[PLATFORM]
+    status = message.get("status") if isinstance(message, dict) and verb == PREDICT else None
+    code = status.get("code") if isinstance(status, dict) else None
+    if type(code) is int and 200 < code < 600:
+        raise Stopped(unit, outcome, code)
+    return message
+
+
+def _ended(stopped: Stopped) -> Outcome:
+    """The outcome of a walk that a unit has ended."""
+    headers = [(UNIT, stopped.unit)]
+    reply = stopped.outcome.reply
+    if reply is not None:
+        return Outcome(reply=reply._replace(headers=[*reply.headers, *headers]))
+    return Outcome(extras={**stopped.outcome.extras, "headers": headers})
+
+
+def _reply(headers: list[tuple[str, str]]) -> Outcome:
+    return Outcome(reply=Reply(200, headers, b""))
+
+
+def _loaded(unit: str, spec: ModelSpec, make: Callable[[ModelSpec], Any]) -> Any:
+    """The component of a unit. Raises ``LoadError`` naming the unit."""
+    try:
+        with _surroundings(spec):
+            return make(spec)
+    except ModelportError as error:
+        raise LoadError(f"{unit}: {error.describe()}", error.hint, getattr(error, "traceback", "")) from None
+    except Exception as fault:
+        hint = f"install {fault.name!r} into {sys.executable}" if isinstance(fault, ModuleNotFoundError) else None
+        raise LoadError(f"{unit}: {type(fault).__name__}: {fault}", hint, traceback.format_exc()) from None
+
+
+@contextmanager
+def _surroundings(spec: ModelSpec) -> Iterator[None]:
+    """The folder and the variables that a component would have in a process of its own; the variables stay."""
+    os.environ.update(spec.env)
+    here = os.getcwd()
+    os.chdir(spec.root)
+    try:
+        yield
+    finally:
+        os.chdir(here)
