@@ -30,6 +30,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from modelport.errors import BodyTooLarge, InvalidBody
@@ -38,6 +39,8 @@ MAX_DEPTH = 100
 """Messages within one another, as in the common implementations."""
 MAX_MESSAGES = 1 << 20
 """Messages in one body: an empty one takes two bytes there, and many times that in memory."""
+MAX_PEEK = 64
+"""Fields that are looked at to find one, where a message is not to be read."""
 MANY = 64
 """Packed integers from which numpy is worth its overhead, where it has been imported."""
 
@@ -223,6 +226,17 @@ class Schema:
         return number
 
 
+def peek(body: Any, number: int) -> str:
+    """The text in the first field of that number; empty where it does not come among the first ``MAX_PEEK`` fields.
+
+    Raises ``InvalidBody``.
+    """
+    reader = _Reader(_NOTHING, body)
+    fields = islice(reader.parts(0, len(body), 1), MAX_PEEK)
+    place = next(((start, end) for tag, start, end in fields if tag == number << 3 | BYTES), None)
+    return reader.text(*place, f"of number {number}") if place is not None else ""
+
+
 class _Plan:
     """What the reader looks up: by tag which field comes, by field number which wire types are right."""
 
@@ -338,7 +352,7 @@ class _Reader:
         form, kind = field.form, field.type
         if form == "text":
             if kind == "string":
-                return self._text(start, end, field.name)
+                return self.text(start, end, field.name)
             return self._data[start:end] if kind == "view" else bytes(self._data[start:end])
         if form == "number":
             return self._number(kind, start, end)
@@ -370,7 +384,7 @@ class _Reader:
             return struct.unpack("<" + _FIXED[kind], self._data[start:end])[0]
         return _signed(self._varint(start, end)[0], kind)
 
-    def _text(self, start: int, end: int, name: str) -> str:
+    def text(self, start: int, end: int, name: str) -> str:
         try:
             return str(self._data[start:end], "utf-8")
         except UnicodeDecodeError:
@@ -438,7 +452,7 @@ class _Reader:
 
     # --- plain values ------------------------------------------------------------------------------------
 
-    def _parts(self, at: int, end: int, depth: int) -> Iterator[tuple[int, int, int]]:
+    def parts(self, at: int, end: int, depth: int) -> Iterator[tuple[int, int, int]]:
         """Tag, start and end of every field of a message that has no table."""
         if depth > MAX_DEPTH:
             raise InvalidBody(f"the message is nested deeper than {MAX_DEPTH}")
@@ -451,11 +465,11 @@ class _Reader:
 
     def _value(self, at: int, end: int, depth: int) -> Any:
         found: Any = None
-        for tag, start, stop in self._parts(at, end, depth):
+        for tag, start, stop in self.parts(at, end, depth):
             if tag == _VALUE["number"]:
                 (found,) = _DOUBLE.unpack(self._data[start:stop])
             elif tag == _VALUE["string"]:
-                found = self._text(start, stop, "string_value")
+                found = self.text(start, stop, "string_value")
             elif tag == _VALUE["bool"]:
                 found = self._varint(start, stop)[0] != 0
             elif tag == _VALUE["struct"]:
@@ -475,7 +489,7 @@ class _Reader:
             if all(bytes(view[i::11]) == _NUMBER_IN_LIST[i : i + 1] * count for i in range(3)):
                 return [number for (number,) in struct.iter_unpack("<3xd", view)]
         found = []
-        for tag, start, stop in self._parts(at, end, depth):
+        for tag, start, stop in self.parts(at, end, depth):
             if tag == _FIRST:
                 found.append(self._value(start, stop, depth + 1))
             elif tag >> 3 == 1:
@@ -484,7 +498,7 @@ class _Reader:
 
     def _struct(self, at: int, end: int, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for tag, start, stop in self._parts(at, end, depth):
+        for tag, start, stop in self.parts(at, end, depth):
             if tag == _FIRST:
                 key, value = self._entry(_MEMBER, start, stop, depth + 1)
                 found[key] = value
@@ -512,6 +526,9 @@ def _zero(field: Field) -> Any:
     if field.form == "foreign":
         return b""
     return False if field.type == "bool" else 0.0 if field.type in ("double", "float") else 0
+
+
+_NOTHING = Schema("", {})
 
 
 # --- integers --------------------------------------------------------------------------------------------

@@ -15,3 +15,11 @@ def error(error: ModelportError, request_id: str) -> Reply:
     status = statuses.status_of(error, STATUSES)
     text = statuses.worded(error, status, request_id)
     return Reply(status, statuses.headers_of(error), jsontext.dumps({"error": text}), error.code)
+
+
+RPC_STATUSES = dict(statuses.GRPC, model_unloaded="NOT_FOUND")
+
+
+def refusal(error: ModelportError, request_id: str) -> Reply:
+    """The same for gRPC."""
+    return statuses.refused(error, request_id, RPC_STATUSES)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from modelport import __version__
 from modelport.core import jsontext
 from modelport.core.call import Reply
-from modelport.core.model import Field
-from modelport.core.protocol import Node, Question, Route, Served
+from modelport.core.protocol import Node, Procedure, Question, Route, Served
 from modelport.errors import InvalidBody, LoadError, ModelportError, ModelUnavailable, ModelUnloaded, NotFound
-from modelport.protocols.oip import errors
+from modelport.protocols.oip import errors, facts, messages, procedures
 from modelport.protocols.oip.codec import LENGTH_HEADER
-
-EXTENSIONS = ["binary_tensor_data", "statistics"]
-STATES = {"ready": "READY", "starting": "LOADING", "failed": "UNAVAILABLE", "unloaded": "UNAVAILABLE"}
 
 
 class OipProtocol:
@@ -25,13 +20,14 @@ class OipProtocol:
     codec = "modelport.protocols.oip.codec"
     headers = (LENGTH_HEADER, "content-type")
     roots = ("/v2",)
+    rpc_codec = "modelport.protocols.oip.rpc_codec"
+    files = messages.FILES
 
     def routes(self, node: Node, endpoints: Iterable[Served]) -> list[Route]:
         endpoints = list(endpoints)
-        extensions = [*EXTENSIONS, "model_repository"] if node.repository else EXTENSIONS
 
         def server(_: Question) -> Reply:
-            return _json({"name": "modelport", "version": __version__, "extensions": extensions})
+            return _json(facts.server(node))
 
         def live(_: Question) -> Reply:
             return _json({"live": True})
@@ -43,11 +39,11 @@ class OipProtocol:
             return _json({"models": [endpoint.spec.name for endpoint in endpoints]})
 
         def all_statistics(_: Question) -> Reply:
-            return _json({"model_stats": [_statistics(endpoint) for endpoint in endpoints]})
+            return _json({"model_stats": [facts.statistics(endpoint) for endpoint in endpoints]})
 
         def index(question: Question) -> Reply:
             only_ready = _flag(question.body)
-            listed = [_listed(endpoint) for endpoint in endpoints if endpoint.state == "ready" or not only_ready]
+            listed = [facts.listed(endpoint) for endpoint in endpoints if endpoint.state == "ready" or not only_ready]
             return _json(listed)
 
         routes = _reads(
@@ -68,7 +64,7 @@ class OipProtocol:
         name = endpoint.spec.name
 
         def metadata(_: Question) -> Reply:
-            return _json(_metadata(endpoint))
+            return _json(facts.metadata(endpoint))
 
         def ready(_: Question) -> Reply:
             if endpoint.state == "unloaded":
@@ -77,7 +73,7 @@ class OipProtocol:
             return _json({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
         def statistics(_: Question) -> Reply:
-            return _json({"model_stats": [_statistics(endpoint)]})
+            return _json({"model_stats": [facts.statistics(endpoint)]})
 
         async def load(_: Question) -> Reply:
             try:
@@ -100,8 +96,14 @@ class OipProtocol:
             routes.append(Route("POST", f"/v2/repository/models/{name}/{verb}", answer=answer, admin=True))
         return routes
 
+    def procedures(self, node: Node, endpoints: Sequence[Served]) -> list[Procedure]:
+        return procedures.procedures(node, endpoints)
+
     def error(self, error: ModelportError, request_id: str) -> Reply:
         return errors.error(error, request_id)
+
+    def refusal(self, error: ModelportError, request_id: str) -> Reply:
+        return errors.refusal(error, request_id)
 
     def missing(self, path: str, node: Node) -> ModelportError:
         parts = path.strip("/").split("/")
@@ -158,67 +160,3 @@ def _flag(body: bytes) -> bool:
     if not isinstance(value, dict):
         raise InvalidBody("the request must be a JSON object")
     return value.get("ready") is True
-
-
-def _listed(endpoint: Served) -> dict[str, Any]:
-    entry = {"name": endpoint.spec.name, "state": STATES[endpoint.state], "reason": endpoint.reason}
-    if endpoint.spec.version is not None:
-        entry["version"] = endpoint.spec.version
-    return entry
-
-
-def _metadata(endpoint: Served) -> dict[str, Any]:
-    description = endpoint.description
-    if description is None:
-        raise ModelUnavailable(f"model {endpoint.spec.name!r} is {endpoint.state}: {endpoint.reason}")
-    return {
-        "name": endpoint.spec.name,
-        "versions": [endpoint.spec.version] if endpoint.spec.version is not None else [],
-        "platform": description.platform,
-        "inputs": [_field(field) for field in description.inputs],
-        "outputs": [_field(field) for field in description.outputs],
-    }
-
-
-def _field(field: Field) -> dict[str, Any]:
-    return {"name": field.name, "datatype": field.datatype, "shape": field.shape}
-
-
-def _statistics(endpoint: Served) -> dict[str, Any]:
-    """Durations are sums of nanoseconds. ``execution_count`` counts hand-overs to a worker, a batch being one."""
-    counted = endpoint.statistics()
-    success, fail = counted["success"], counted["fail"]
-
-    def duration(count: int, nanoseconds: int) -> dict[str, int]:
-        return {"count": count, "ns": nanoseconds}
-
-    entry = {
-        "name": endpoint.spec.name,
-        "last_inference": counted["last"],
-        "inference_count": success,
-        "execution_count": sum(counted["batches"].values()),
-        "inference_stats": {
-            "success": duration(success, counted["decode"] + counted["infer"] + counted["encode"]),
-            "fail": duration(fail, counted["failed"]),
-            "queue": duration(success + fail, counted["queue"]),
-            "compute_input": duration(success, counted["decode"]),
-            "compute_infer": duration(success, counted["infer"]),
-            "compute_output": duration(success, counted["encode"]),
-            "cache_hit": duration(0, 0),
-            "cache_miss": duration(0, 0),
-        },
-        "response_stats": {},
-        "batch_stats": [
-            {
-                "batch_size": size,
-                "compute_input": duration(count, 0),
-                "compute_infer": duration(count, 0),
-                "compute_output": duration(count, 0),
-            }
-            for size, count in sorted(counted["batches"].items())
-        ],
-        "memory_usage": [],
-    }
-    if endpoint.spec.version is not None:
-        entry["version"] = endpoint.spec.version
-    return entry
