@@ -176,7 +176,7 @@ def test_messages_as_values_and_back() -> None:
     assert told["parts"] == [[[1, 2]], {"puid": "p", "tags": {"t": 1}}, ["a", "b"], "data"]
     assert told["text"] == ["s", None, None, "strData"]
     assert told["answer"]["data"] == {"names": ["x", "y"], "ndarray": [[2, 4]]}
-    assert told["answer"]["meta"] == {"puid": "p", "tags": {"t": 1}, "requestPath": path}
+    assert told["answer"]["meta"] == {"puid": "p", "requestPath": path}
     assert told["request"] == ["a", "b"]
     assert told["tensor"] == {
         "data": {"names": ["t:0"], "tensor": {"shape": [1, 1], "values": [1.5]}},

@@ -51,23 +51,28 @@ class SeldonContract:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
 
     def load(self, spec: ModelSpec) -> Model:
-        return Component(spec) if spec.graph is None else GraphModel(spec, Component)
+        return _component(spec) if spec.graph is None else GraphModel(spec, _component)
 
 
 contract = SeldonContract()
 
 
-class Component:
-    """An instance of the component's class, behind the wrapper."""
+def _component(spec: ModelSpec) -> Component:
+    made = _made(spec)
+    component = Component(spec.name, Wrapper(Hooks(made), spec.options["metadata"]))
+    _load(made)
+    return component
 
-    def __init__(self, spec: ModelSpec) -> None:
-        self._name = spec.name
-        component = _made(spec)
-        self._hooks = Hooks(component)
-        self._flask = flasked.of(component)
-        self._wrapper = Wrapper(self._hooks, spec.options["metadata"])
+
+class Component:
+    """An instance of the component's class, behind its wrapper."""
+
+    def __init__(self, name: str, wrapper: Wrapper) -> None:
+        self._name = name
+        self._wrapper = wrapper
+        self._hooks = wrapper.hooks
+        self._flask = flasked.of(wrapper.hooks.component)
         self._passes_through = os.environ.get("PAYLOAD_PASSTHROUGH", "").lower() in TRUE
-        _load(component)
         self.description = self._describe()
 
     def _describe(self) -> Description:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from modelport.contracts.seldon.metadata import image_parts
 from modelport.core import measures
@@ -54,6 +54,14 @@ def bad(metrics: Any, why: str = "") -> ModelRejected:
     text = json.dumps(metrics, default=str)[:MAX_SHOWN]
     text = f"Bad metric created during request: {text}{why and f': {why}'}"
     return ModelRejected("BadMetric", text, 500, reason=BAD_METRIC)
+
+
+class Counts(Protocol):
+    """Whoever counts what components report."""
+
+    def count(self, metrics: Any, method: str) -> None: ...
+
+    def reward(self, reward: float) -> None: ...
 
 
 class Tally:

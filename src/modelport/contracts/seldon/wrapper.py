@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from functools import partial
-from typing import Any, Callable
+from functools import cached_property, partial
+from typing import Any, Callable, NamedTuple
 
 from modelport.contracts.seldon import arrays, metadata, metrics, protojson
 from modelport.contracts.seldon.arrays import BAD_DATA, Content
@@ -40,20 +40,38 @@ METHODS = {
 log = logging.getLogger(__name__)
 
 
+class Place(NamedTuple):
+    """Where a component is, as the platform told it: its name in a graph, and the image that it comes in, with which
+    its metadata begins; that as messages name it, and whether they show metrics."""
+
+    unit: str | None
+    image: str
+    shown_image: str
+    shows_metrics: bool
+
+    @classmethod
+    def told(cls) -> Place:
+        """By the environment."""
+        image = os.environ.get("PREDICTIVE_UNIT_IMAGE", "")
+        shows_metrics = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
+        return cls(os.environ.get("PREDICTIVE_UNIT_ID"), image, image or NO_IMAGE, shows_metrics)
+
+
 class Wrapper:
     """Answers messages: ``verbs`` has a method for each verb of the REST API, JSON values both ways, and ``remote`` one
     for each verb over gRPC, bytes both ways.
 
-    ``said`` is metadata that goes before the component's own. The environment is read once, here.
+    ``said`` is metadata that goes before the component's own; ``place`` and ``tally`` are the environment's where not
+    given.
     """
 
-    def __init__(self, hooks: Hooks, said: dict[str, Any]) -> None:
-        self._hooks = hooks
-        self._unit = os.environ.get("PREDICTIVE_UNIT_ID")
-        self._image = os.environ.get("PREDICTIVE_UNIT_IMAGE", "")
-        self._tally = metrics.Tally()
-        self._shows_metrics = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
-        self.metadata = self._complete_metadata(said)
+    def __init__(
+        self, hooks: Hooks, said: dict[str, Any], place: Place | None = None, tally: metrics.Counts | None = None
+    ) -> None:
+        self.hooks = hooks
+        self.place = place or Place.told()
+        self._tally = tally or metrics.Tally()
+        self._said = said
         answers: dict[str, Callable[[Transport, Any], Any]] = {
             "predict": self._predict,
             "transform-input": partial(self._transform, "transform_input"),
@@ -80,13 +98,13 @@ class Wrapper:
         if reply is not ABSENT:
             return reply
         content = via.read(message)
-        answer = self._hooks.respond("predict", content)
+        answer = self.hooks.respond("predict", content)
         answer = Response([]) if answer is ABSENT else answer
         return self._reply(answer, content.form, content.meta, METHODS["predict"], via)
 
     def pass_through(self, body: Any) -> Any:
         """A body that nobody has read, and an answer that goes out as it is."""
-        answer = self._hooks.call("predict_raw", body)
+        answer = self.hooks.call("predict_raw", body)
         if not isinstance(answer, (bytes, bytearray, str)):
             kind = "nothing" if answer is ABSENT else type(answer).__name__
             raise TypeError(f"with PAYLOAD_PASSTHROUGH predict_raw must return bytes or str; it returned {kind}")
@@ -97,7 +115,7 @@ class Wrapper:
         if reply is not ABSENT:
             return reply
         content = via.read(message)
-        answer = self._hooks.respond(hook, content)
+        answer = self.hooks.respond(hook, content)
         answer = Response(content.value) if answer is ABSENT else answer
         return self._reply(answer, content.form, content.meta, METHODS[hook], via)
 
@@ -106,7 +124,7 @@ class Wrapper:
         if reply is not ABSENT:
             return reply
         content = via.read(message)
-        answer = self._hooks.demand("route", content)
+        answer = self.hooks.demand("route", content)
         branch = answer.data
         if not isinstance(branch, int):
             text = f"Routing response must be int but got {branch}"[: arrays.MAX_SHOWN]
@@ -119,7 +137,7 @@ class Wrapper:
             return reply
         contents = via.several(message)
         first = contents[0]
-        hook = self._hooks.defined("aggregate")
+        hook = self.hooks.defined("aggregate")
         answer = response(hook([content.value for content in contents], [content.names for content in contents]))
         return self._reply(answer, first.form, _merged(contents), METHODS["aggregate"], via)
 
@@ -133,13 +151,13 @@ class Wrapper:
         request, truth = (feedback.get(side, {}) for side in ("request", "truth"))
         routing = feedback.get("response", {}).get("meta", {}).get("routing", {})
         features = arrays.read_array(data_of(request))
-        answer = self._hooks.call(
+        answer = self.hooks.call(
             "send_feedback",
             features.value,
             features.names,
             feedback.get("reward", 0.0),
             arrays.read_array(data_of(truth)).value,
-            routing=routing.get(self._unit or "0"),
+            routing=routing.get(self.place.unit or "0"),
         )
         answer = response(None if answer is ABSENT else answer)
         answer = answer._replace(data=arrays.as_array([] if answer.data is None else answer.data))
@@ -147,12 +165,12 @@ class Wrapper:
         return self._reply(answer, form, _puid(request.get("meta")), "feedback", via)
 
     def _health_status(self, message: Any) -> Any:
-        reply = self._hooks.call("health_status_raw")
+        reply = self.hooks.call("health_status_raw")
         if reply is not ABSENT:
             return self._metered(reply, "health")
-        status = self._hooks.call("health_status")
+        status = self.hooks.call("health_status")
         if status is ABSENT:
-            status = "not implemented - assuming healthy" if self._hooks.has("health_status") else "healthy"
+            status = "not implemented - assuming healthy" if self.hooks.has("health_status") else "healthy"
         return self._reply(Response(status), None, None, "health", REST)
 
     def _metadata(self, message: Any) -> Any:
@@ -174,29 +192,29 @@ class Wrapper:
         """The reply of a hook that takes the whole message and words the whole reply; ``ABSENT`` without one."""
         kind = LIST if hook == "aggregate" else MESSAGE
         for name in (via.predict_hook,) if hook == "predict" else (f"{hook}_rest", f"{hook}_grpc"):
-            if self._hooks.has(name):
-                reply = self._hooks.call(name, via.whole(message, kind))
+            if self.hooks.has(name):
+                reply = self.hooks.call(name, via.whole(message, kind))
                 if reply is not ABSENT:
                     return via.worded(reply)
-        if not self._hooks.overrides(f"{hook}_raw"):
+        if not self.hooks.overrides(f"{hook}_raw"):
             return ABSENT
-        reply = self._hooks.call(f"{hook}_raw", via.whole(message, kind))
+        reply = self.hooks.call(f"{hook}_raw", via.whole(message, kind))
         return reply if reply is ABSENT else via.worded(self._metered(reply, METHODS[hook]))
 
     def _worded_feedback(self, feedback: dict[str, Any], message: Any, via: Transport) -> Any:
         """The same of the feedback's hooks: one takes its JSON as text, the others take protobuf in any case."""
-        if self._hooks.has("send_feedback_rest"):
+        if self.hooks.has("send_feedback_rest"):
             text = json.dumps(protojson.render(feedback, FEEDBACK), indent=2)
-            reply = self._hooks.call("send_feedback_rest", text)
+            reply = self.hooks.call("send_feedback_rest", text)
             if reply is not ABSENT:
                 return via.worded(reply, is_feedback=True)
-        if self._hooks.has("send_feedback_grpc"):
-            reply = self._hooks.call("send_feedback_grpc", protobuf_of(message, FEEDBACK))
+        if self.hooks.has("send_feedback_grpc"):
+            reply = self.hooks.call("send_feedback_grpc", protobuf_of(message, FEEDBACK))
             if reply is not ABSENT:
                 return via.worded(reply, is_feedback=True)
-        if not self._hooks.overrides("send_feedback_raw"):
+        if not self.hooks.overrides("send_feedback_raw"):
             return ABSENT
-        reply = self._hooks.call("send_feedback_raw", protobuf_of(message, FEEDBACK))
+        reply = self.hooks.call("send_feedback_raw", protobuf_of(message, FEEDBACK))
         return reply if reply is ABSENT else via.worded(self._metered(reply, "feedback"), is_feedback=True)
 
     def _metered(self, reply: Any, method: str) -> Any:
@@ -207,7 +225,7 @@ class Wrapper:
         if not isinstance(meta, dict) or not meta.get("metrics"):
             return reply
         self._tally.count(meta["metrics"], method)
-        if self._shows_metrics:
+        if self.place.shows_metrics:
             return reply
         return {**reply, "meta": {key: value for key, value in meta.items() if key != "metrics"}}
 
@@ -216,7 +234,7 @@ class Wrapper:
         if not counted:
             return reply
         self._tally.count(counted, method)
-        if self._shows_metrics:
+        if self.place.shows_metrics:
             return reply
         shown = type(reply)()
         shown.CopyFrom(reply)
@@ -227,7 +245,7 @@ class Wrapper:
         """The metrics of one answer and the component's own, counted. Raises ``ModelRejected`` for bad ones."""
         runtime = metrics.recorded(answer.metrics, method) if answer.metrics is not None else []
         self._tally.count(runtime, method)
-        own = self._hooks.call("metrics")
+        own = self.hooks.call("metrics")
         own = [] if own is ABSENT else metrics.recorded(own, method)
         self._tally.count(own, method)
         return runtime, own
@@ -236,24 +254,26 @@ class Wrapper:
         """The message for an answer, beginning with the meta that ``base`` has."""
         base = {} if base is None else base
         runtime, own = self.measured(answer, method)
-        part = via.write(answer.data, form, self._hooks.class_names)
+        part = via.write(answer.data, form, self.hooks.class_names)
         tags = base.get("tags", {})
-        for more in (self._hooks.call("tags"), answer.tags):
+        for more in (self.hooks.call("tags"), answer.tags):
             if more is not ABSENT and more:
                 tags.update(more)
         reported = base.get("metrics", [])
-        if self._shows_metrics and (own or runtime):
+        if self.place.shows_metrics and (own or runtime):
             reported.extend([*own, *runtime])
-        path = {self._unit: self._image or NO_IMAGE} if self._unit else {}
+        path = {self.place.unit: self.place.shown_image} if self.place.unit else {}
         path = {**path, **base.get("requestPath", {})}
         meta = {"tags": tags, "metrics": reported, "puid": base.get("puid"), "requestPath": path}
         reply = {**part, "meta": {key: value for key, value in meta.items() if value}}
         return via.reply(reply, is_feedback=method == "feedback")
 
-    def _complete_metadata(self, said: dict[str, Any]) -> dict[str, Any] | None:
-        own = self._hooks.call("init_metadata")
+    @cached_property
+    def metadata(self) -> dict[str, Any] | None:
+        """What the component says of itself; None where that is invalid."""
+        own = self.hooks.call("init_metadata")
         try:
-            return metadata.complete({**(own if isinstance(own, dict) else {}), **said}, self._image)
+            return metadata.complete({**(own if isinstance(own, dict) else {}), **self._said}, self.place.image)
         except ValueError as fault:
             log.error("the component's metadata is invalid: %s", fault)
             return None

@@ -8,6 +8,7 @@ from typing import Any
 from modelport.contracts.seldon.arrays import Content
 from modelport.contracts.seldon.hooks import ABSENT, Hooks
 from modelport.contracts.seldon.metrics import recorded
+from modelport.errors import ModelRejected
 from seldon_core.flask_utils import SeldonMicroserviceException
 
 INCLUDE_METRICS_IN_CLIENT_RESPONSE = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
@@ -162,8 +163,11 @@ def client_custom_metrics(
     user_model: Any, seldon_metrics: Any, method: str, runtime_metrics: Any = ()
 ) -> list[dict[str, Any]]:
     """The component's own, then those of the answer; none where answers are not to have any."""
-    runtime = recorded(list(runtime_metrics), method)
-    own = recorded(_asked(user_model, "metrics", []), method)
+    try:
+        runtime = recorded(list(runtime_metrics), method)
+        own = recorded(_asked(user_model, "metrics", []), method)
+    except ModelRejected as fault:
+        raise SeldonMicroserviceException(fault.message, fault.status, reason=fault.reason) from None
     seldon_metrics.update([*own, *runtime], method)
     return [*own, *runtime] if INCLUDE_METRICS_IN_CLIENT_RESPONSE else []
 
