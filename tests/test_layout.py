@@ -41,7 +41,11 @@ def worker_half() -> list[str]:
     """The modules that a worker may load: not the stand-ins, nor the manifests, which the front reads."""
     files = [PACKAGE / "errors.py"]
     files += [path for folder in ("core", "contracts", "worker") for path in (PACKAGE / folder).rglob("*.py")]
-    files += [path for name in ("codec", "errors") for path in PACKAGE.glob(f"protocols/*/{name}.py")]
+    files += [
+        path
+        for name in ("codec", "errors", "foreign", "messages", "rpc_codec", "tensors")
+        for path in PACKAGE.glob(f"protocols/*/{name}.py")
+    ]
     modules = [
         path.relative_to(PACKAGE.parent).with_suffix("")
         for path in files

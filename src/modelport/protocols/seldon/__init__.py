@@ -1,1 +1,1 @@
-"""The REST API of a Seldon Core v1 component."""
+"""The REST and gRPC APIs of a Seldon Core v1 component."""

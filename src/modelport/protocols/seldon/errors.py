@@ -1,4 +1,4 @@
-"""Errors as Seldon's wrapper words them: a message with nothing but its status."""
+"""Errors as Seldon's wrapper words them: over REST a message with nothing but its status, over gRPC a status."""
 
 from __future__ import annotations
 
@@ -63,3 +63,12 @@ def _failure(error: ModelportError, request_id: str) -> Reply:
     info = f"{error.describe()} [request {request_id}]"
     text = json.dumps({"status": {"code": status, "info": info, "status": "FAILURE"}}, separators=(",", ":"))
     return Reply(status, statuses.headers_of(error), f"{text}\n".encode(), error.code)
+
+
+def refusal(error: ModelportError, request_id: str) -> Reply:
+    """The reply over gRPC. Whatever a model raises is UNKNOWN, in the words of a Python server of gRPC."""
+    if not isinstance(error, ModelError):
+        return statuses.refused(error, request_id)
+    text = f"Exception calling application: {error.describe()}"
+    headers = [(statuses.GRPC_STATUS, "UNKNOWN")]
+    return Reply(statuses.status_of(error, STATUSES), headers, text.encode("utf-8", "replace"), error.code)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from modelport.core.call import Reply
-from modelport.core.protocol import Headers, Node, Question, Route, Served, not_loaded, nothing_at
+from modelport.core.protocol import Headers, Node, Procedure, Question, Route, Served, not_loaded, nothing_at
 from modelport.errors import ModelportError, ModelUnavailable
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, written
 from modelport.protocols.seldon.executor import graph_routes, marks
+from modelport.protocols.seldon.messages import FILES
 from modelport.protocols.seldon.openapi import document
+from modelport.protocols.seldon.procedures import procedures
 
 READ = ("GET",)
 ASK = ("GET", "POST")
@@ -50,6 +52,8 @@ class SeldonProtocol:
     codec = "modelport.protocols.seldon.codec"
     headers = ("content-type",)
     roots = ()
+    rpc_codec = "modelport.protocols.seldon.rpc_codec"
+    files = FILES
 
     def routes(self, node: Node, endpoints: Iterable[Served]) -> list[Route]:
         endpoints = list(endpoints)
@@ -78,6 +82,12 @@ class SeldonProtocol:
 
     def error(self, error: ModelportError, request_id: str) -> Reply:
         return errors.error(error, request_id)
+
+    def procedures(self, node: Node, endpoints: Sequence[Served]) -> list[Procedure]:
+        return procedures(endpoints)
+
+    def refusal(self, error: ModelportError, request_id: str) -> Reply:
+        return errors.refusal(error, request_id)
 
     def missing(self, path: str, node: Node) -> ModelportError:
         return nothing_at(path, self.name, node)

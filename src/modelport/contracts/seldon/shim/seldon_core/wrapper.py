@@ -65,7 +65,9 @@ class _Rest:
             reply = self._codec.error(error, call.id)
         except Exception as fault:
             reply = self._codec.error(ModelRaised(type(fault).__name__, str(fault)), call.id)
-        marks = self._protocol.marks([(name.encode(), value.encode()) for name, value in question.headers.items()])
+        marks = self._protocol.marks(
+            [(name.encode(), value.encode()) for name, value in question.headers.items()], "", None
+        )
         return Reply(reply.status, [*reply.headers, *marks], reply.body)
 
     def _ask(self, call: Call, body: bytes) -> Reply:
