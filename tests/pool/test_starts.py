@@ -62,7 +62,10 @@ def test_workers_that_fail_together_have_failed_once(tmp_path: Path, monkeypatch
     async def give_up() -> str:
         plane = Dataplane({}, platforms.registered("modelport.contracts"), Metrics(), Settings())
         (spec,) = find(str(folder), Settings())
-        pool = plane.start(plane.add(spec, []))
+        endpoint = plane.add(spec, [])
+        plane.start(endpoint)
+        pool = endpoint.pool
+        assert pool is not None
         try:
             await asyncio.to_thread(until, lambda: pool.state == "failed" and not pool.workers)
             return pool.reason

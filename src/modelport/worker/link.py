@@ -12,7 +12,9 @@ from typing import Any
 from modelport.core import frames, jsontext
 from modelport.core.frames import HEAD, SPOOLED, BrokenFrame, Frame
 
-_READ = 1 << 18
+_READ = 1 << 16
+_LARGE = 1 << 16
+"""Bytes of a body from which it is received where it is to stay."""
 
 
 class Link:
@@ -32,19 +34,45 @@ class Link:
         if not self._need(HEAD.size):
             return None
         kind, flags, following, meta_size, body_size = HEAD.unpack_from(self._buffer, self._start)
-        spooled = flags & SPOOLED
-        size = HEAD.size + meta_size + (0 if spooled else body_size)
-        if not self._need(size):
+        if not self._need(HEAD.size + meta_size):
             return None
-        meta_at = self._start + HEAD.size
-        body_at = meta_at + meta_size
-        meta = jsontext.loads(bytes(self._view[meta_at:body_at]))
+        meta = jsontext.loads(self._take(HEAD.size + meta_size)[HEAD.size :])
+        body: Any
+        if flags & SPOOLED:
+            body = self._mapped(body_size)
+        elif body_size > _LARGE:
+            body = self._filled(body_size)
+        else:
+            body = self._take(body_size) if self._need(body_size) else None
+        return None if body is None else Frame(kind, flags, following, meta, body, 0)
+
+    def _take(self, size: int) -> bytes:
+        """The next bytes of the buffer, which has them."""
         end = self._start + size
-        body: Any = bytes(self._view[body_at:end]) if not spooled else self._mapped(body_size)
+        taken = bytes(self._view[self._start : end])
         self._start = end
         if self._start == self._end:
             self._start = self._end = 0
-        return Frame(kind, flags, following, meta, body, 0)
+        return taken
+
+    def _filled(self, size: int) -> memoryview | None:
+        """The next ``size`` bytes in memory of their own, most copied once; None at the end of the stream."""
+        view = memoryview(bytearray(size))
+        have = min(self._end - self._start, size)
+        view[:have] = self._take(have)
+        while have < size:
+            count = self._received(view[have:])
+            if not count:
+                return None
+            have += count
+        return view.toreadonly()
+
+    def _received(self, view: memoryview) -> int:
+        """How many bytes came; 0 at the end of the stream."""
+        try:
+            return self._stream.recv_into(view)
+        except ConnectionError:
+            return 0
 
     def _need(self, size: int) -> bool:
         """Makes ``size`` bytes available from ``_start`` on; False at the end of the stream."""
@@ -57,10 +85,7 @@ class Link:
             self._buffer, self._view = grown, memoryview(grown)
             self._start, self._end = 0, have
         while self._end - self._start < size:
-            try:
-                count = self._stream.recv_into(self._view[self._end :])
-            except ConnectionError:
-                return False
+            count = self._received(self._view[self._end :])
             if not count:
                 return False
             self._end += count
