@@ -37,6 +37,8 @@ class Settings:
     admin_key: str = setting("", "Key for administrative routes; needed for them beyond loopback.", True)
     repository: bool = setting(False, "Serve the model repository routes (index, load, unload).")
     data_dir: str = setting("", "Folder with config/services/<SERVICE>/<ENDPOINT>.json and apinode-not-alive.txt.")
+    state_dir: str = setting("", "Folder for the history of tasks; by default ~/.local/state/modelport.")
+    tasks: int = setting(1, "Tasks, such as trainings, that run at once; others wait.")
     max_body: int = setting(64 << 20, "Largest request body, as sent and once decompressed.")
     max_head: int = setting(64 << 10, "Largest request line and headers together.")
     max_headers: int = setting(128, "Most headers in a request.")

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from modelport.config import Settings
@@ -23,6 +24,7 @@ from modelport.pool.pool import Pool
 from modelport.pool.process import resident
 from modelport.pool.sizing import starts_at_once
 from modelport.pool.stream import Stream
+from modelport.pool.tasks import Tasks
 from modelport.routing import graph as walk
 from modelport.routing.shares import Copies, Shares
 
@@ -206,6 +208,7 @@ class Dataplane:
         self._settings = settings
         self._leaving: set[Pool] = set()
         self._starts = asyncio.Semaphore(starts_at_once())
+        self.tasks = Tasks(self._order, self._starts, _state_folder(settings), settings.tasks, settings.error_detail)
         metrics.watch(self.endpoints)
 
     @property
@@ -255,16 +258,20 @@ class Dataplane:
                 self._start(one)
 
     def _start(self, endpoint: Endpoint) -> None:
-        order = {
-            "spec": endpoint.spec.to_dict(),
-            "contract": self._contracts[endpoint.spec.contract],
+        measures = self.metrics.reported.of(endpoint.spec.name)
+        order = self._order(endpoint.spec)
+        endpoint.pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after, measures)
+        endpoint.pool.start()
+
+    def _order(self, spec: ModelSpec) -> dict[str, Any]:
+        """What a worker is told at its start."""
+        return {
+            "spec": spec.to_dict(),
+            "contract": self._contracts[spec.contract],
             "codecs": self._codecs,
             "detail": self._settings.error_detail,
             "base": self.base,
         }
-        measures = self.metrics.reported.of(endpoint.spec.name)
-        endpoint.pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after, measures)
-        endpoint.pool.start()
 
     async def load(self, name: str) -> None:
         """Loads an endpoint and waits for it. Raises ``NotFound``, or the ``LoadError``."""
@@ -369,7 +376,13 @@ class Dataplane:
     async def stop(self, grace: float) -> None:
         """Lets what runs finish, then ends every worker."""
         pools = {pool for endpoint in self.endpoints for pool in endpoint.pools} | self._leaving
-        await asyncio.gather(*(pool.stop(grace) for pool in pools))
+        await asyncio.gather(self.tasks.stop(), *(pool.stop(grace) for pool in pools))
+
+
+def _state_folder(settings: Settings) -> Path:
+    return Path(
+        settings.state_dir or Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state", "modelport")
+    ).expanduser()
 
 
 def is_mirror(endpoint: Any) -> bool:

@@ -4,6 +4,7 @@ ModelportError
 ├── RequestError              what the client sent cannot be served
 │   ├── InvalidBody             not a readable document: broken JSON, bad compression, wrong outline
 │   ├── InvalidInput            readable, but its content is wrong; lists every fault
+│   │   └── InvalidArguments      named arguments that do not fit their declarations
 │   ├── Unconvertible           no faithful way from what was sent to what the model takes
 │   ├── BodyTooLarge            over the limit, as sent or once decompressed
 │   ├── NotFound                no such service, endpoint, model, version or verb
@@ -33,6 +34,7 @@ bodies in one table (``protocols/*/errors.py``).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class ModelportError(Exception):
@@ -82,12 +84,34 @@ class InvalidInput(RequestError):
     code = "invalid_input"
 
 
+class InvalidArguments(InvalidInput):
+    """``misfits`` maps each name to what is wrong with it: a list of texts, or such by index or by inner name."""
+
+    def __init__(self, misfits: dict[str, Any]) -> None:
+        super().__init__(
+            "the arguments do not fit", faults=[f"{name}: {_told(what)}" for name, what in misfits.items()]
+        )
+        self.misfits = misfits
+
+
+def _told(what: Any) -> str:
+    if isinstance(what, dict):
+        return ", ".join(f"{name}: {_told(inner)}" for name, inner in what.items())
+    return " ".join(map(str, what)) if isinstance(what, (list, tuple)) else str(what)
+
+
 class Unconvertible(RequestError):
     code = "unconvertible"
 
 
 class BodyTooLarge(RequestError):
+    """``limit`` is in bytes, where the body itself is what is too large."""
+
     code = "body_too_large"
+
+    def __init__(self, message: str, hint: str | None = None, limit: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.limit = limit
 
 
 class NotFound(RequestError):

@@ -19,6 +19,7 @@ class Platform(NamedTuple):
 
 PLATFORMS = {
     "dataiku": Platform("Dataiku API node", "dataiku", "dataiku", "platforms/dataiku.md"),
+    "deepaas": Platform("DEEPaaS V2", "deepaas", "deepaas", "platforms/deepaas.md"),
     "drum": Platform("DataRobot DRUM", "drum", "drum", "platforms/drum.md"),
     "seldon": Platform("Seldon Core v1", "seldon", "seldon", "platforms/seldon.md"),
     "oip": Platform("Open Inference Protocol", None, "oip", "protocols/oip.md"),
@@ -27,11 +28,13 @@ PLATFORMS = {
 BUILT_IN = {
     "modelport.contracts": {
         "dataiku": "modelport.contracts.dataiku.adapter:contract",
+        "deepaas": "modelport.contracts.deepaas.adapter:contract",
         "drum": "modelport.contracts.drum.adapter:contract",
         "seldon": "modelport.contracts.seldon.adapter:contract",
     },
     "modelport.protocols": {
         "dataiku": "modelport.protocols.dataiku.routes:protocol",
+        "deepaas": "modelport.protocols.deepaas.routes:protocol",
         "drum": "modelport.protocols.drum.routes:protocol",
         "oip": "modelport.protocols.oip.routes:protocol",
         "seldon": "modelport.protocols.seldon.routes:protocol",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 
 from modelport import __version__
-from modelport.cli import drum, seldon
+from modelport.cli import deepaas, drum, seldon
 from modelport.cli.complain import complain
 from modelport.cli.helping import help_of
 from modelport.errors import SetupError
@@ -103,5 +103,6 @@ app = App(
 )
 for _order, (_verb, _told) in enumerate(VERBS.items()):
     app.command(f"modelport.cli.{_verb}:{_verb}", name=_verb, sort_key=_order, **help_of(*_told))
+app.command(deepaas.app)
 app.command(drum.app)
 app.command(seldon.app)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from modelport import config
 from modelport.cli.options import with_settings
 from modelport.core.model import ModelSpec
+from modelport.errors import ConfigError
 
 if TYPE_CHECKING:
     from modelport.server.side import Side
@@ -25,7 +28,6 @@ def serve(
 
     Example: modelport serve ./service --port 8080
     """
-    from modelport.errors import ConfigError
     from modelport.packages.find import find_all
 
     chosen = config.resolve(flags, file=settings)
@@ -34,11 +36,29 @@ def serve(
     return run(find_all(paths, chosen), chosen)
 
 
-def run(specs: Sequence[ModelSpec], settings: config.Settings, sides: Sequence[Side] = ()) -> int:
-    """Serves these models until told to stop, with further listeners; the exit code."""
+def run(
+    specs: Sequence[ModelSpec],
+    settings: config.Settings,
+    sides: Sequence[Side] = (),
+    alone: bool = False,
+    log: Path | None = None,
+) -> int:
+    """Serves these models until told to stop, with further listeners; the exit code.
+
+    ``alone`` is as for ``Server``, ``log`` a file to log to. Raises ``ConfigError`` for one that cannot be written.
+    """
     from modelport.cli.announce import announce
     from modelport.monitoring import logs
     from modelport.server.lifecycle import Server
 
-    logs.configure(settings.log_format, settings.log_level)
-    return Server(specs, specs[0].contract, settings, announce, sides).run()
+    with contextlib.ExitStack() as stack:
+        stream = None if log is None else stack.enter_context(_opened(log))
+        logs.configure(settings.log_format, settings.log_level, stream)
+        return Server(specs, specs[0].contract, settings, announce, sides, alone).run()
+
+
+def _opened(file: Path) -> IO[str]:
+    try:
+        return file.open("a", encoding="utf-8", buffering=1)
+    except OSError as fault:
+        raise ConfigError(f"cannot write the log {file}: {fault.strerror}") from None

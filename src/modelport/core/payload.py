@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from modelport.core import claims, jsontext
 from modelport.errors import Unconvertible
@@ -204,13 +204,24 @@ class Json:
         self.origin = origin
 
 
+class Upload(NamedTuple):
+    """A file among the arguments. ``filename`` is what the client calls it; ``data`` may be a view of the body."""
+
+    filename: str
+    content_type: str | None
+    data: Any
+
+
 class Args:
-    """Named arguments."""
+    """Named arguments. Where it matters by which way each came, they are in ``places`` instead: "query", "form",
+    "headers" and "cookies" map a name to the list of its values, "json" a name to its value.
+    """
 
-    __slots__ = ("values",)
+    __slots__ = ("values", "places")
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], places: dict[str, dict[str, Any]] | None = None) -> None:
         self.values = values
+        self.places = places
 
 
 Payload = Union[Table, Tensors, Blob, Json, Args]

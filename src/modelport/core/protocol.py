@@ -16,6 +16,7 @@ from modelport.core.call import Call, Outcome, Reply
 from modelport.core.descriptors import ProtoFile
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Payload
+from modelport.core.task import Begins, Tasks
 from modelport.errors import ModelportError, ModelUnavailable, NotFound
 
 
@@ -97,6 +98,9 @@ class Node(Protocol):
     @property
     def ready(self) -> bool: ...
 
+    @property
+    def tasks(self) -> Tasks: ...
+
     def memory(self) -> int:
         """Resident bytes of the front."""
         ...
@@ -126,6 +130,9 @@ class Route(NamedTuple):
     prefix, only where the protocol is native to what is served; behind the protocol's name; and behind that and the
     name of the endpoint's model. The first two reach the only model, and where there are several, none. ``unit`` is the
     part of a graph that is asked, where it is not all of it.
+
+    A ``*`` stands for any one part of the path, the last or the last but one. With ``task`` a request that the worker
+    has found good begins one. Where the front answers, it asks for the key of ``endpoint`` if the route is ``guarded``.
     """
 
     method: str
@@ -136,6 +143,8 @@ class Route(NamedTuple):
     admin: bool = False
     nameless: bool = False
     unit: str = ""
+    guarded: bool = False
+    task: Begins | None = None
 
 
 class WireProtocol(Protocol):
@@ -240,6 +249,15 @@ class Particular(Protocol):
 
     def refuse(self, method: str, path: str) -> ModelportError:
         """The error for a request that no route has, where the protocol is native to what is served."""
+        ...
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """For a protocol that sends clients on who left out a path's final slash, or doubled one in between."""
+
+    def moved(self, location: str) -> ModelportError:
+        """The error that sends them there."""
         ...
 
 

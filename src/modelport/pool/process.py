@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,6 +38,8 @@ LEAVE_GRACE = 2.0
 NOTICE_AFTER = 1.0
 """Seconds from the first output that is dropped to the line that says how much was."""
 
+SCRATCH = "MODELPORT_SCRATCH"
+"""The variable that tells a worker of a folder for its files, which goes with it."""
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 """What glibc keeps of freed memory: asking the kernel anew for each large body costs more than reading it."""
 
@@ -61,7 +64,7 @@ class Worker:
     is told by its ``worker_*`` methods, and has the ``measures``. ``cause`` is why the worker was made to end;
     ``loading`` that it holds one of the server's start slots; ``loaded_at`` when it was ready, 0 before; ``lifetime``
     how many requests it serves before it is replaced, 0 for no end; ``run_seconds`` how long its last hand-over took;
-    ``round`` counts the pool's attempts to start workers.
+    ``round`` counts the pool's attempts to start workers; ``heard`` is told each line of output.
     """
 
     def __init__(self, spec: ModelSpec, order: Mapping[str, Any], interpreter: str, observer: Any) -> None:
@@ -77,6 +80,8 @@ class Worker:
         self.run_seconds = math.inf
         self.failure: dict[str, Any] | None = None
         self.cause = ""
+        self.heard: Callable[[str], None] | None = None
+        self._scratch: str | None = None
         self._pipe: asyncio.BaseTransport | None = None
         self._sent = 0
         self._handed: deque[list[Ticket]] = deque()
@@ -93,6 +98,7 @@ class Worker:
         side, their_side = socket.socketpair()
         read_end, write_end = os.pipe()
         shared = tempfile.TemporaryFile()  # noqa: SIM115
+        self._scratch = tempfile.mkdtemp(prefix="modelport-")
         self._board = Board(shared.fileno())
         try:
             theirs = (their_stream.fileno(), their_side.fileno(), shared.fileno())
@@ -103,10 +109,11 @@ class Worker:
                 stdout=write_end,
                 stderr=write_end,
                 cwd=self.spec.root,
-                env={**environment(self.spec.limits.threads), **self.spec.env},
+                env={**environment(self.spec.limits.threads), SCRATCH: self._scratch, **self.spec.env},
                 start_new_session=True,
             )
         except OSError:
+            self._clear()
             stream.close()
             side.close()
             os.close(read_end)
@@ -180,6 +187,8 @@ class Worker:
 
     def log(self, level: str, text: str, request: str = "") -> None:
         """A line that the model printed or logged."""
+        if self.heard is not None:
+            self.heard(text)
         number = logging.getLevelName(level.upper())
         _log.log(
             number if isinstance(number, int) else logging.INFO,
@@ -326,7 +335,13 @@ class Worker:
         if self._pipe is not None:  # something that the model left behind may hold the other end
             self._pipe.close()
         self._observer.measures.drop(self.pid)
+        self._clear()
         self._observer.worker_dead(self, exit_cause(code))
+
+    def _clear(self) -> None:
+        """Nothing of its folder stays, whatever it was ended by."""
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def resident(process: int | str) -> int:

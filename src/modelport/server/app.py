@@ -12,11 +12,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.core.protocol import Particular, Question, Route, Served, WireProtocol, the_only
+from modelport.core.protocol import Moving, Particular, Question, Route, Served, WireProtocol, the_only
 from modelport.dataplane import Dataplane, Endpoint
 from modelport.errors import (
     Cancelled,
@@ -90,7 +91,9 @@ class App:
         native: str,
         settings: Settings,
         limits: ConnectionLimits,
+        alone: bool = False,
     ) -> None:
+        """With ``alone`` the native protocol has all paths, and the others only theirs behind their names."""
         self.limits = limits
         self._plane = plane
         self._protocols = list(protocols)
@@ -98,10 +101,12 @@ class App:
         self._native_name = native
         self._particular = {p.name: p for p in self._protocols if isinstance(p, Particular)}
         self._settings = settings
+        self._alone = alone
         self._prefix = "/".join(["", *filter(None, settings.url_prefix.split("/"))])
         self._door = AdminDoor(settings)
         self._ids = RequestIds()
         self._table: dict[str, dict[str, Bound]] = {}
+        self._starred: dict[tuple[str, str], dict[str, Bound]] = {}
         self._choices: dict[str, list[str]] = {}
         self._mount()
 
@@ -131,6 +136,8 @@ class App:
         """What may go before the route's path, the most natural first."""
         behind = f"/{protocol.name}"
         if not route.nameless:
+            if self._alone:
+                return [self._prefix, behind] if protocol is self._native else [behind]
             return ["", behind]
         roots = [self._prefix, behind] if protocol.name == self._native_name else [behind]
         if route.endpoint is None:
@@ -151,7 +158,8 @@ class App:
         route, path = bound.route, bound.mount + bound.route.path
         if not path:  # the root has no path without its slash
             return
-        methods = self._table.setdefault(path, {})
+        head, star, tail = path.partition("/*")
+        methods = self._starred.setdefault((head, tail), {}) if star else self._table.setdefault(path, {})
         other = methods.setdefault(route.method, bound)
         if other is bound or (route.nameless and other.protocol is bound.protocol):
             return
@@ -193,12 +201,14 @@ class App:
         if methods is None and path.startswith("//"):
             path = "/" + path.lstrip("/")
             methods = self._table.get(path)
+        if methods is None:
+            methods = self._find_starred(path)
         bound = methods.get(scope["method"]) if methods is not None else None
         headers = _pick(scope["headers"], bound.wanted if bound is not None else _ALWAYS_BYTES)
         request = Request(self._ids.of(headers.get(b"x-request-id")), path, scope, headers, receive, exchange)
         try:
             if bound is None:
-                raise self._no_route(path, scope["method"], methods)
+                raise self._no_route(path, scope, methods)
             reply = await self._serve(bound, request)
         except Cancelled:
             self._note(bound, request, 499, begin, "cancelled")
@@ -216,6 +226,13 @@ class App:
             reply = reply._replace(headers=[*reply.headers, *marks])
         await self._reply(reply, request, send)
 
+    def _find_starred(self, path: str) -> dict[str, Bound] | None:
+        head, _, last = path.rpartition("/")
+        if (head, "") in self._starred and last:
+            return self._starred[head, ""]
+        head, _, star = head.rpartition("/")
+        return self._starred.get((head, f"/{last}")) if star else None
+
     async def _serve(self, bound: Bound, request: Request) -> Reply:
         route, announced = bound.route, request.headers.get(b"content-length")
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}
@@ -224,6 +241,8 @@ class App:
             if route.admin:
                 is_web_page = any(name == b"origin" for name, _ in request.scope["headers"])
                 self._door.check(request.headers.get(b"authorization"), is_web_page)
+            if route.guarded:
+                route.endpoint.admit(credential(request.headers.get(b"authorization")))  # type: ignore[union-attr]
             body = await read_body(request.receive, announced, MAX_LOCAL_BODY)
             answer = route.answer(Question(request.path, query, headers, bytes(body)))
             return await answer if inspect.isawaitable(answer) else answer
@@ -235,6 +254,10 @@ class App:
         try:
             call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path, route.unit)
             reply = await self._plane.execute(endpoint, call, body, request.exchange)
+            if route.task is not None and reply.code is None:
+                kept, body = body, b""
+                call = call._replace(verb=route.task.verb)
+                return route.task.answer(self._plane.tasks.start(endpoint.spec, call, kept, bytes(reply.body)))
             if isinstance(reply.body, Stream) and request.scope["http_version"] == "1.0":
                 # which has no way to say that more follows
                 reply = reply._replace(body=await reply.body.spooled())
@@ -297,13 +320,19 @@ class App:
 
     # --- around it ---------------------------------------------------------------------------------------
 
-    def _no_route(self, path: str, method: str, methods: dict[str, Bound] | None) -> ModelportError:
+    def _no_route(self, path: str, scope: Any, methods: dict[str, Bound] | None) -> ModelportError:
+        method = scope["method"]
         if methods is None and path in self._choices:
             choices = list(dict.fromkeys(self._choices[path]))  # one a method
             more = [f"and {len(choices) - MAX_CHOICES} more"] if len(choices) > MAX_CHOICES else []
             hint = ", ".join([*choices[:MAX_CHOICES], *more])
             return NotFound("several models are served here: name the one that is meant", hint=hint)
         owner = self._owner_of(path, methods)
+        if methods is None and isinstance(owner, Moving):
+            location = self._better(path, method)
+            if location is not None:
+                query = scope["query_string"].decode("latin-1")
+                return owner.moved(quote(location) + (f"?{query}" if query else ""))
         if owner.name == self._native_name and owner.name in self._particular:
             return self._particular[owner.name].refuse(method, path)
         if methods is not None:
@@ -313,9 +342,18 @@ class App:
             return owner.missing(path, self._plane)
         return NotFound(f"there is nothing at {path[:200]}")
 
+    def _better(self, path: str, method: str) -> str | None:
+        """The path as it should have been asked for: with its final slash, and no doubled one."""
+        merged = re.sub("/{2,}", "/", path)
+        for candidate in (merged, path + "/", merged + "/"):
+            if candidate != path and method in self._table.get(candidate, {}):
+                return candidate
+        return None
+
     def _root_owner(self, path: str) -> WireProtocol | None:
         for protocol in self._protocols:
-            roots = (*protocol.roots, f"/{protocol.name}/")
+            is_behind = self._alone and protocol is not self._native
+            roots = (*(() if is_behind else protocol.roots), f"/{protocol.name}/")
             if path.startswith(tuple(roots)):
                 return protocol
         return None

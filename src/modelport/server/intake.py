@@ -66,7 +66,7 @@ async def _next(receive: Receive) -> tuple[bytes, bool]:
 
 def too_large(limit: int) -> BodyTooLarge:
     """The refusal, naming the setting."""
-    return BodyTooLarge(f"the body is over {limit} bytes", hint="the limit is --max-body")
+    return BodyTooLarge(f"the body is over {limit} bytes", hint="the limit is --max-body", limit=limit)
 
 
 async def discard(receive: Receive) -> None:

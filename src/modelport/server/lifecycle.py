@@ -55,6 +55,7 @@ class Server:
         settings: Settings,
         announce: Callable[[Server], None] = lambda server: None,
         sides: Sequence[Side] = (),
+        alone: bool = False,
     ) -> None:
         self.settings = settings
         self.plane: Dataplane
@@ -64,6 +65,7 @@ class Server:
         self._native = native
         self._announce = announce
         self._sides = sides
+        self._alone = alone
         self._stops = 0
         self.rpc: RpcServer | None = None
         self._ending: list[asyncio.Task[None]] = []
@@ -116,7 +118,7 @@ class Server:
             self.plane.add(spec, self._keys(spec))
         self.plane.share(self._keys)
         limits = self._limits()
-        self.app = App(self.plane, self.protocols, self._native, settings, limits)
+        self.app = App(self.plane, self.protocols, self._native, settings, limits, self._alone)
         if settings.grpc_port is not None:
             from modelport.server.rpc import RpcServer
 

@@ -1,0 +1,3 @@
+"""The second version of it, which is the current one."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""DEEPaaS's own API, version 2."""
