@@ -78,11 +78,12 @@ class Tasks:
 
     def remove(self, spec: ModelSpec, key: str) -> Task:
         task = self.find(spec, key)
-        job = self.running.get(key) or next((waiting for waiting in self.waiting if waiting.id == key), None)
         self.history.delete(key)
-        if job is None:
+        if task.ended is not None:
             return task
-        self._cancel(job)
+        for job in [*self.waiting, *self.running.values()]:
+            if job.id == key:
+                self._cancel(job)
         return task._replace(state=CANCELLED, ended=time.time())
 
     def _cancel(self, job: Job) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +10,13 @@ import numpy
 import pandas
 import pytest
 
+from tests import environments
 from tests.harness import Running, function, regression, serving, write_service
 from tests.platforms.dataiku import test_returns as returns
 from tests.platforms.dataiku.conftest import SOURCES, ask, classification, results
 
 pytestmark = pytest.mark.timeout(400)  # the environment is installed once
 
-ROOT = Path(__file__).parents[3]
-LOCK = ROOT / "tests" / "environments" / "numpy1.txt"
-CACHE = ROOT / ".environments"
 VERSIONS = "(pd.Series([0.0] * n), [{'numpy': np.__version__, 'pandas': pd.__version__}] * n)"
 ABOUT = """
 import sys
@@ -40,20 +33,8 @@ def about():
 
 @pytest.fixture(scope="session")
 def environment() -> Path:
-    """A virtual environment with numpy 1 and pandas 2; made once, for all processes and runs."""
-    told = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = CACHE / f"numpy1-{told}"
-    stamp = folder / "complete"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
-            subprocess.run([*pip, "--only-binary", ":all:", "--require-hashes", "-r", LOCK], check=True)
-            stamp.touch()
-    return folder
+    """A virtual environment with numpy 1 and pandas 2."""
+    return environments.made("numpy1")
 
 
 @pytest.fixture(scope="module")

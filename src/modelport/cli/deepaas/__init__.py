@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from modelport.cli.drum import help_of
+from modelport.cli.helping import help_of
 
 VERBS = {
     "run": (
         "Serve the models that are installed, or those of a folder.",
-        """Answers the platform's API on 127.0.0.1 port 5000; other protocols are behind their names, such as /oip/v2.
-        Options are those of deepaas-run, which an ini file may hold too, and Modelport's own. A model that does not load
-        ends the server. DEEPAAS_V2_MODEL names the model where --model-name does not.""",
+        """Answers the platform's API on 127.0.0.1 port 5000; other protocols are behind their names, as in /oip/v2.
+        Options are those of deepaas-run, which an ini file may hold too, and Modelport's own. A model that does not
+        load ends the server. DEEPAAS_V2_MODEL names the model where --model-name does not.""",
         [
             "modelport deepaas run --env ./venv --model-name my-model",
             "modelport deepaas run ./package --listen-port 5001 --workers 2 --notrain-endpoint",

@@ -40,12 +40,10 @@ class Platform:
     workers: Annotated[int | None, _option("--workers", "Processes of each model. Default 1.", alias="-p")] = None
     warm: Annotated[bool | None, _switch("warm", "Call warm() at the start, as is the default.")] = None
     train_endpoint: Annotated[bool | None, _switch("train-endpoint", "Offer training, as is the default.")] = None
-    predict_endpoint: Annotated[
-        bool | None, _switch("predict-endpoint", "Offer predictions, as is the default.")
-    ] = None
-    doc_endpoint: Annotated[
-        bool | None, _switch("doc-endpoint", "Offer the page at /api, as is the default.")
-    ] = None
+    predict_endpoint: Annotated[bool | None, _switch("predict-endpoint", "Offer predictions, as is the default.")] = (
+        None
+    )
+    doc_endpoint: Annotated[bool | None, _switch("doc-endpoint", "Offer the page at /api, as is the default.")] = None
     debug_endpoint: Annotated[bool | None, _switch("debug-endpoint", "Show the log at /v2/debug/.")] = None
     client_max_size: Annotated[
         int | None, _option("--client-max-size", "Largest request in bytes, 0 without limit. Default 1 GiB.")
@@ -102,8 +100,8 @@ def _typed(name: str, value: str, kind: str, faults: list[str]) -> Any:
 def run(
     *,
     models: Models = HERE,
-    platform: Platform = Platform(),  # noqa: B008 - it never changes
-    files: Files = Files(),  # noqa: B008
+    platform: Platform = Platform(),
+    files: Files = Files(),
     **flags: Any,
 ) -> int:
     """Serve the models that are installed, or those of a folder."""
