@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from modelport.config import Settings
@@ -208,7 +207,7 @@ class Dataplane:
         self._settings = settings
         self._leaving: set[Pool] = set()
         self._starts = asyncio.Semaphore(starts_at_once())
-        self.tasks = Tasks(self._order, self._starts, _state_folder(settings), settings.tasks, settings.error_detail)
+        self.tasks = Tasks(self._order, metrics.reported.of, self._starts, settings)
         metrics.watch(self.endpoints)
 
     @property
@@ -377,12 +376,6 @@ class Dataplane:
         """Lets what runs finish, then ends every worker."""
         pools = {pool for endpoint in self.endpoints for pool in endpoint.pools} | self._leaving
         await asyncio.gather(self.tasks.stop(), *(pool.stop(grace) for pool in pools))
-
-
-def _state_folder(settings: Settings) -> Path:
-    return Path(
-        settings.state_dir or Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state", "modelport")
-    ).expanduser()
 
 
 def is_mirror(endpoint: Any) -> bool:

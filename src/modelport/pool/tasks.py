@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 import uuid
 from collections import deque
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.model import ModelSpec
 from modelport.core.task import CANCELLED, QUEUED, Task
@@ -21,7 +23,7 @@ from modelport.errors import LoadError, ModelportError, QueueFull, ServiceError
 from modelport.pool.body import Body, Spool
 from modelport.pool.history import History
 from modelport.pool.pool import SLOT_SECONDS, interpreter_of
-from modelport.pool.process import LEAVE_GRACE, Worker
+from modelport.pool.process import LEAVE_GRACE, Measures, Worker
 from modelport.pool.queue import Ticket
 
 MAX_WAITING = 100
@@ -32,24 +34,24 @@ HIDDEN = "the task failed; its output says more"
 
 
 class Tasks:
-    """``order`` makes what a model's worker is told at its start, ``starts`` bounds how many workers load at once,
-    ``most`` how many tasks run; ``detail`` is how much is told of what a model raises."""
+    """``order`` makes what a model's worker is told at its start, ``measures`` gets what its code measures; ``starts``
+    bounds how many workers load at once, ``settings.tasks`` how many tasks run; see ``state_folder`` for the rest."""
 
     def __init__(
         self,
         order: Callable[[ModelSpec], Mapping[str, Any]],
+        measures: Callable[[str], Measures],
         starts: asyncio.Semaphore,
-        folder: Path,
-        most: int,
-        detail: str,
+        settings: Settings,
     ) -> None:
         self.running: dict[str, Job] = {}
         self.waiting: deque[Job] = deque()
         self._order = order
         self._starts = starts
-        self._folder = folder
-        self._most = most
-        self._detail = detail
+        self._measures = measures
+        self._folder = state_folder(settings)
+        self._most = settings.tasks
+        self._detail = settings.error_detail
         self._open = True
 
     @cached_property
@@ -63,7 +65,9 @@ class Tasks:
             raise QueueFull(f"{len(self.running)} tasks run and {len(self.waiting)} wait", retry_after=60)
         task = Task(uuid.uuid4().hex, QUEUED, arguments, time.time())
         self.history.add(spec, task)
-        self.waiting.append(Job(task.id, spec, call, body, self))
+        job = Job(task.id, spec, call, body, self)
+        job.measures = self._measures(spec.name)
+        self.waiting.append(job)
         self._fill()
         return task
 
@@ -152,6 +156,7 @@ class Job:
         self.id = key
         self.spec = spec
         self.is_cancelled = False
+        self.measures: Measures
         self.gone = asyncio.Event()
         self._call = call
         self._body = body
@@ -245,3 +250,9 @@ class Job:
     def _close(self) -> None:
         if isinstance(self._body, Spool):
             self._body.close()
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where that is kept which outlasts a server."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(settings.state_dir or Path(state, "modelport")).expanduser()

@@ -12,7 +12,7 @@ from tests.harness import Running, serving
 
 HERE = Path(__file__).parent
 PACKAGES = sorted(HERE.glob("packages/mp_*"))
-RUN = ("deepaas", "run")
+RUN = ("deepaas", "run", "--listen-port", "0")
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,29 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
+SCALE = """
+from webargs import fields
+
+
+def get_predict_args():
+    return {"x": fields.Float(required=True), "by": fields.List(fields.Float(), load_default=[1.0])}
+
+
+def predict(x, by):
+    return {"scaled": [x * factor for factor in by]}
+"""
+
+
+@pytest.fixture(scope="session")
+def entries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A package with the DEEPaaS model "scale" (multiplies)."""
+    folder = tmp_path_factory.mktemp("entries")
+    (folder / "scale.py").write_text(SCALE)
+    (folder / "setup.cfg").write_text("[options.entry_points]\ndeepaas.v2.model =\n    scale = scale\n")
+    with serving(folder) as server:
+        yield server
+
+
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A folder for models of a test's own server."""

@@ -97,6 +97,44 @@ CONVERTS: dict[tuple[str, str], tuple[str, str, Any, Any]] = {
     ("tensors", "seldon"): (
         "tensors", "/seldon/sk/predict", MESSAGE, {"data": {"names": [], "ndarray": [1]}},
     ),
+    ("dataiku prediction", "deepaas"): (
+        "tables", "/v2/models/sum/predict/", ROW, {"status": "OK", "predictions": [12.0]},
+    ),
+    ("dataiku function", "deepaas"): (
+        "tables", "/v2/models/fn/predict/", {"x": 1.5}, {"status": "OK", "predictions": {"x": 1.5}},
+    ),
+    ("drum structured", "deepaas"): (
+        "folders", "/v2/models/total/predict/", ROW, {"status": "OK", "predictions": [12.0]},
+    ),
+    ("drum unstructured", "deepaas"): ("folders", "/v2/models/echo/predict/", {"x": 1.5}, {"x": 1.5}),
+    ("seldon component", "deepaas"): (
+        "components", "/v2/models/Total/predict/", ROW, {"status": "OK", "predictions": [12.0]},
+    ),
+    ("tensors", "deepaas"): ("tensors", "/v2/models/sk/predict/", ROW, {"status": "OK", "predictions": [1]}),
+    ("deepaas model", "dataiku"): (
+        "entries", "/public/api/v1/scale/scale/run", {"x": 3, "by": [2, 0.5]}, {"response": {"scaled": [6.0, 1.5]}},
+    ),
+    ("deepaas model", "deepaas"): (
+        "entries",
+        "/v2/models/scale/predict/",
+        {"x": 3, "by": [2, 0.5]},
+        {"status": "OK", "predictions": {"scaled": [6.0, 1.5]}},
+    ),
+    ("deepaas model", "drum"): (
+        "entries", "/drum/scale/predictUnstructured/", {"x": 3, "by": [2, 0.5]}, {"scaled": [6.0, 1.5]},
+    ),
+    ("deepaas model", "oip"): (
+        "entries",
+        "/v2/models/scale/infer",
+        {"inputs": [tensor("x", [3.0]), tensor("by", [2.0, 0.5])]},
+        {"outputs": [tensor("scaled", [6.0, 1.5])]},
+    ),
+    ("deepaas model", "seldon"): (
+        "entries",
+        "/seldon/scale/predict",
+        {"jsonData": {"x": 3, "by": [2, 0.5]}},
+        {"jsonData": {"scaled": [6.0, 1.5]}},
+    ),
 }  # fmt: skip
 
 # (what is served, protocol, what is sent): server, path, request, words of the refusal

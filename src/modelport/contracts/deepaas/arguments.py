@@ -55,11 +55,12 @@ class Arguments:
         try:
             values: dict[str, Any] = self._schema.load(found)
         except ValidationError as fault:
-            raise InvalidArguments(dict(fault.normalized_messages())) from None
+            messages: Any = fault.messages
+            raise InvalidArguments(messages if isinstance(messages, dict) else {"_schema": messages}) from None
         return values
 
 
-def schema_of(fields: dict[str, Any], unknown: str = "raise") -> Any:
+def schema_of(fields: dict[str, Any], unknown: Any = "raise") -> Any:
     """A marshmallow schema that has these fields."""
     import marshmallow
 
