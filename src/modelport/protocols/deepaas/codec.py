@@ -138,14 +138,15 @@ def _part(part: Any) -> Any:
 
 
 def _for_another(places: dict[str, dict[str, Any]], model: Description) -> Payload:
-    """For a model of another platform: a lone file as it is, where no arguments are wanted; else the arguments."""
+    """For a model of another platform: a lone file as it is, where no arguments are wanted; else the arguments, which are one row for a model of rows."""
     merged = dict(places.get("json", {}))
     for place in ("form", "query"):
         merged.update({name: found[0] if len(found) == 1 else found for name, found in places.get(place, {}).items()})
     uploads = [value for value in merged.values() if isinstance(value, Upload)]
     if model.takes != "args" and len(merged) == len(uploads) == 1:
         return Blob(uploads[0].data, *mediatype.parsed(uploads[0].content_type or ""))
-    return Args({name: bytes(value.data) if isinstance(value, Upload) else value for name, value in merged.items()})
+    arguments = {name: bytes(value.data) if isinstance(value, Upload) else value for name, value in merged.items()}
+    return Table.from_records([arguments]) if model.takes in ("table", "tensors") else Args(arguments)
 
 
 # --- answers ---------------------------------------------------------------------------------------------
