@@ -74,4 +74,4 @@ def test_workers_that_fail_together_have_failed_once(tmp_path: Path, monkeypatch
 
     assert "no_such_module" in asyncio.run(give_up())
     starts = len((folder / "starts").read_text())
-    assert 2 * MAX_FAILED_STARTS < starts <= 3 * MAX_FAILED_STARTS
+    assert 2 * MAX_FAILED_STARTS < starts <= 4 * MAX_FAILED_STARTS  # three a round, and stragglers of the one before
