@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from modelport.config import Settings
@@ -270,6 +271,7 @@ class Dataplane:
             "codecs": self._codecs,
             "detail": self._settings.error_detail,
             "base": self.base,
+            "data": self._settings.data_dir and str(Path(self._settings.data_dir).resolve()),
         }
 
     async def load(self, name: str) -> None:

@@ -35,6 +35,8 @@ def main(stream_fd: int, side_fd: int, board_fd: int) -> None:
         return
     spec = ModelSpec.from_dict(order.meta["spec"])
     os.environ["MODELPORT_SELF"] = order.meta["base"]
+    if order.meta["data"]:
+        os.environ["MODELPORT_DATA"] = order.meta["data"]
     capture.start(link)
     limit_memory(spec.limits)
     try:

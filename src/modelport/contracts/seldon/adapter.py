@@ -6,6 +6,7 @@ import difflib
 import importlib
 import logging
 import os
+from dataclasses import replace
 from typing import Any
 
 from modelport.contracts.seldon import arrays, detect, flasked, foreign
@@ -51,7 +52,9 @@ class SeldonContract:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
 
     def load(self, spec: ModelSpec) -> Model:
-        return _component(spec) if spec.graph is None else GraphModel(spec, _component)
+        if spec.graph is None:
+            return _component(spec)
+        return GraphModel(spec, lambda part: _component(replace(part, pool=spec.pool)))
 
 
 contract = SeldonContract()
@@ -168,7 +171,13 @@ def _made(spec: ModelSpec) -> Any:
         classes = [each for each, value in vars(module).items() if isinstance(value, type)]
         own = [each for each in classes if getattr(module, each).__module__ == name]
         raise LoadError(f"module {name} has no class {kind}", _meant(kind, own or classes))
-    return made(**spec.options["parameters"])
+    component = made(**spec.options["parameters"])
+    if spec.pool.ceil > 1 and getattr(component, "stays_alone", False):
+        raise LoadError(
+            f"{spec.name} keeps what it learns in its process, and {spec.pool.ceil} workers would not share it",
+            hint="run one worker, or give it the parameter state_dir",
+        )
+    return component
 
 
 def _meant(name: str, names: list[str]) -> str:

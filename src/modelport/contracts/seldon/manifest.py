@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from modelport.contracts.seldon import detect
+from modelport.contracts.seldon.ready import component_of
 from modelport.core.model import ModelSpec, PoolSettings, as_name
 from modelport.errors import ConfigError
 
@@ -101,6 +102,9 @@ def _component(place: Path, stated: str | None, faults: list[str]) -> str:
             told = ", ".join(classes[:20]) or "none"
             faults.append(f"{place.name} defines no class {wanted}; it has: {told}")
         return f"{place.stem}.{wanted}"
+    ready = component_of(stated or "")
+    if ready:
+        return ready
     if not stated:
         faults.append("component is missing: the class to serve, as module.Class")
         return ""
