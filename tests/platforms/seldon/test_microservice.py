@@ -200,11 +200,11 @@ def test_the_log_level_of_the_environment_goes_first() -> None:
 def test_the_ports_of_the_platform_on_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
     given = _parsed(("EchoModel",))
     assert (given.http_port, given.grpc_port, given.metrics_port) == (9000, 5000, 6000)
-    settings = _settings(given)
+    settings = _settings(given, 0)
     assert (settings.host, settings.port, settings.insecure) == ("0.0.0.0", 9000, True)
     monkeypatch.setenv("MODELPORT_HOST", "127.0.0.2")
-    assert _settings(given).host == "127.0.0.2"
-    assert _settings(_parsed(("EchoModel", "--host", "127.0.0.3"))).host == "127.0.0.3"
+    assert _settings(given, 0).host == "127.0.0.2"
+    assert _settings(_parsed(("EchoModel", "--host", "127.0.0.3")), 0).host == "127.0.0.3"
 
 
 def test_the_metrics_port_shows_nothing_else() -> None:
@@ -218,6 +218,18 @@ def test_the_metrics_port_shows_nothing_else() -> None:
         assert server.request("OPTIONS", "/metrics", port=port).headers["allow"] == "GET, HEAD, OPTIONS"
         origin = server.get("/metrics", port=port, headers={"Origin": "http://a"}).headers
         assert origin["access-control-allow-origin"] == "http://a"
+
+
+def test_grpc_beside_rest_unless_it_is_switched_off() -> None:
+    for arguments, expected in ((), True), (("--grpc-workers", "0"), False):
+        with microservice("EchoModel", *arguments) as server:
+            assert any("by gRPC, at 127.0.0.1:" in line for line in server.said) == expected
+
+
+def test_the_annotation_of_message_sizes_raises_the_limit_of_bodies() -> None:
+    given = _parsed(("EchoModel",))
+    assert _settings(given, 200 << 20).max_body == 200 << 20
+    assert _settings(given, 1000).max_body == 64 << 20
 
 
 @pytest.mark.parametrize(

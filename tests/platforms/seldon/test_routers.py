@@ -367,3 +367,37 @@ def test_several_workers_that_share_nothing_are_refused(tmp_path: Path) -> None:
     said = "\n".join(server.raw_logs)
     assert "2 workers would not share it" in said
     assert "give it the parameter state_dir" in said
+
+
+DEPLOYMENT = """
+apiVersion: machinelearning.seldon.io/v1
+kind: SeldonDeployment
+metadata: {name: mab}
+spec:
+  predictors:
+  - name: main
+    componentSpecs:
+    - spec: {containers: [{name: eg-router, image: "seldonio/mab_epsilon_greedy:1.6.0-dev"}]}
+    graph:
+      name: eg-router
+      type: ROUTER
+      parameters:
+      - {name: n_branches, value: "2", type: INT}
+      - {name: epsilon, value: "0", type: FLOAT}
+      - {name: best_branch, value: "0", type: INT}
+      children: [{name: a, implementation: SIMPLE_MODEL}, {name: b, implementation: SIMPLE_MODEL}]
+"""
+
+
+def test_the_platforms_image_in_a_graph(tmp_path: Path) -> None:
+    (tmp_path / "deployment.yaml").write_text(DEPLOYMENT)
+    asked = {"data": {"ndarray": [[1, 2]]}, "meta": {}}
+    with serving(tmp_path / "deployment.yaml") as server:
+        path = server.post("/api/v1.0/predictions", asked, headers=JSON).json()["meta"]["requestPath"]
+        assert "a" in path
+        feedback = {"request": asked, "response": {"meta": {"routing": {"eg-router": 1}}}, "reward": 1}
+        assert server.post("/api/v1.0/feedback", feedback, headers=JSON).status == 200
+        path = server.post("/api/v1.0/predictions", asked, headers=JSON).json()["meta"]["requestPath"]
+        assert "b" in path
+        assert server.metric("router_branch_routed_total", branch="1", model_name="eg-router") == 1
+        assert server.metric("mymetric_counter_total", model_name="b", method="predict", deployment_name="mab") == 1

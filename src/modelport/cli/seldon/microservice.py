@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import logging
 import os
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 METRICS_PATH = "PREDICTIVE_UNIT_METRICS_ENDPOINT"
 PARAMETERS = "PREDICTIVE_UNIT_PARAMETERS"
-REST_TIMEOUT = "seldon.io/rest-timeout"
+REST_TIMEOUT, MESSAGE_SIZE = "seldon.io/rest-timeout", "seldon.io/grpc-max-message-size"
 TIMEOUT = 5_000_000
 """Milliseconds that a request may wait and run where no annotation says."""
 WAITING = 512
@@ -63,19 +64,24 @@ def _serve(given: argparse.Namespace) -> int:
     from modelport.cli.serve import run
     from modelport.monitoring import logs
 
-    settings = _settings(given)
+    notes = podinfo.read(given.annotations)
+    settings = _settings(given, podinfo.number(notes, MESSAGE_SIZE) or 0)
     logs.configure(settings.log_format, settings.log_level)
     for told in without_meaning(given):
         _log.warning("accepted, and of no meaning here: %s", told)
-    spec = _find(given, settings)
+    if given.grpc_workers and settings.grpc_port is None:
+        _log.warning("there is no gRPC: grpcio is not installed; pip install 'modelport[grpc]'")
+    spec = _find(given, settings, podinfo.number(notes, REST_TIMEOUT) or TIMEOUT)
     with _pidfile(given.pidfile):
         return run([spec], settings, [_metrics(given.metrics_port)])
 
 
-def _settings(given: argparse.Namespace) -> config.Settings:
+def _settings(given: argparse.Namespace, message_size: int) -> config.Settings:
+    has_grpc = given.grpc_workers and importlib.util.find_spec("grpc") is not None
     flags: dict[str, Any] = {
         "host": given.host or os.environ.get("MODELPORT_HOST") or "0.0.0.0",  # noqa: S104 - as the platform's command
         "port": given.http_port,
+        "grpc_port": given.grpc_port if has_grpc else None,
         "insecure": True,
         "keep_alive": given.keepalive,
         "max_requests": given.max_requests,
@@ -83,17 +89,17 @@ def _settings(given: argparse.Namespace) -> config.Settings:
         "log_level": given.log_level.lower(),
         "exit_on_load_error": True,
     }
-    return config.resolve(flags)
+    settings = config.resolve(flags)
+    return replace(settings, max_body=max(settings.max_body, message_size))
 
 
-def _find(given: argparse.Namespace, settings: config.Settings) -> ModelSpec:
-    """The component in the working directory, or of an installed package."""
+def _find(given: argparse.Namespace, settings: config.Settings, timeout: int) -> ModelSpec:
+    """The component in the working directory, or of an installed package. ``timeout`` is in milliseconds."""
     from modelport.packages.find import find
 
     os.environ[PARAMETERS] = given.parameters  # the option goes before the variable
     name = as_name(os.environ.get("PREDICTIVE_UNIT_ID") or given.interface_name.rpartition(".")[2])
     (spec,) = find(".", settings, {"contract": "seldon", "component": given.interface_name, "name": name})
-    timeout = podinfo.number(podinfo.read(given.annotations), REST_TIMEOUT) or TIMEOUT
     workers = given.workers
     return replace(spec, pool=PoolSettings(workers, workers, workers, WAITING, timeout, timeout))
 

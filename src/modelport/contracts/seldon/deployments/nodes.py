@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 from pydantic import ValidationError
 
 from modelport.contracts.seldon.manifest import METADATA, Parameter, explained, metadata_of
+from modelport.contracts.seldon.ready import component_of
 from modelport.core.graph import MAX_DEPTH, MAX_UNITS, Unit
 from modelport.core.model import Sought
 
@@ -199,6 +200,8 @@ class Predictor:
             values = {"model_uri": str(place), **values}
         elif given is None and implementation in BUILT_IN:
             entry = Entry(str(self.folder), BUILT_IN[implementation][1])
+        elif given is None and (ready := component_of(image)):
+            entry = Entry(str(self.folder), ready)
         elif not entry.path:
             if place is None:
                 if not uri:
