@@ -401,3 +401,10 @@ def test_the_platforms_image_in_a_graph(tmp_path: Path) -> None:
         assert "b" in path
         assert server.metric("router_branch_routed_total", branch="1", model_name="eg-router") == 1
         assert server.metric("mymetric_counter_total", model_name="b", method="predict", deployment_name="mab") == 1
+
+
+def test_a_graph_whose_router_shares_nothing_is_refused_several_workers(tmp_path: Path) -> None:
+    (tmp_path / "deployment.yaml").write_text(DEPLOYMENT)
+    with serving(tmp_path / "deployment.yaml", env={"GUNICORN_WORKERS": "2"}) as server:
+        assert server.get("/healthz/ready").status == 503
+        assert any("2 workers would not share it" in line["message"] for line in server.logs)
