@@ -73,6 +73,11 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def rpc(self) -> str:
+        """Where it speaks gRPC; the server must have been started with ``--grpc-port 0``."""
+        return next(found.group(1) for line in self.said if (found := re.search(r"by gRPC, at (\S+)", line)))
+
+    @property
     def pid(self) -> int:
         return self.process.pid
 

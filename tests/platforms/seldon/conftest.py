@@ -53,14 +53,14 @@ def echo() -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Models of other platforms."""
+    with serving(*other_models(tmp_path_factory.mktemp("others"))) as server:
+        yield server
+
+
+def other_models(place: Path) -> list[Path]:
     """Models of other platforms: "total" and "sum" of a row, "classes", and "text" and "fn", which echo."""
-    place = tmp_path_factory.mktemp("others")
     total = "def score(data, model, **kwargs):\n    return data.sum(axis=1).to_frame('Predictions')\n"
-    folders = [
-        write_folder(place / "total", total, "name: total\ntype: inference\ntargetType: regression\n"),
-        write_folder(place / "classes", LABELS, LABELED),
-        write_folder(place / "text", "def score_unstructured(model, data, **kwargs):\n    return data\n"),
-    ]
     service = write_service(
         place / "service",
         regression("sum"),
@@ -70,8 +70,12 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "functions.py": "def run(**data):\n    return data\n",
         },
     )
-    with serving(*folders, service) as server:
-        yield server
+    return [
+        write_folder(place / "total", total, "name: total\ntype: inference\ntargetType: regression\n"),
+        write_folder(place / "classes", LABELS, LABELED),
+        write_folder(place / "text", "def score_unstructured(model, data, **kwargs):\n    return data\n"),
+        service,
+    ]
 
 
 LABELED = """

@@ -1,7 +1,5 @@
-"""What a real component answered over REST and on its metrics port, replayed: ``transcripts/`` holds the recordings.
-
-Not replayed here: what went over gRPC.
-"""
+"""What a real component answered over REST, over gRPC and on its metrics port, replayed: ``transcripts/`` holds the
+recordings."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ import pytest
 
 from tests.harness import Answer, Running
 from tests.platforms.seldon.conftest import launched, metrics_port, microservice
+from tests.platforms.seldon.remote import pb, refused, speaking, utils
 
 HERE = Path(__file__).parent
 CASES = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "transcripts").glob("*.json"))}
@@ -53,6 +52,31 @@ def test_replay(name: str) -> None:
     with microservice(case["interface"], *case.get("args", []), env=case.get("env", {})) as server:
         problems = {step["id"]: found for step in STEPS[name] if (found := compare(step, ask(server, step["request"])))}
     assert problems == {}
+
+
+REMOTE = {name: steps for name, case in CASES.items() if (steps := [step for step in case["steps"] if "grpc" in step])}
+"""The steps over gRPC: a process of their own answered them, so they are replayed on a server of their own."""
+
+
+@pytest.mark.parametrize("name", REMOTE)
+def test_replay_over_grpc(name: str) -> None:
+    case = CASES[name]
+    with speaking(HERE / case["component"], env=case.get("env", {})) as (_, channel):
+        problems = {step["id"]: found for step in REMOTE[name] if (found := unlike_remote(channel, step))}
+    assert problems == {}
+
+
+def unlike_remote(channel: Any, step: dict[str, Any]) -> Any:
+    """What differs from the recorded answer: its status, its text, or its message as the protobuf library reads it."""
+    asked, want = step["grpc"], step["response"]
+    call = channel.unary_unary(f"/seldon.protos.{asked['service']}/{asked['method']}")
+    body = base64.b64decode(asked["request_b64"])
+    if want["code"] != "OK":
+        told = refused(call, body)
+        return [] if told == (want["code"], want["details"]) else told
+    kind = pb.SeldonModelMetadata if asked["method"].endswith("Metadata") else pb.SeldonMessage
+    got, wanted = (kind.FromString(raw) for raw in (call(body, timeout=30), base64.b64decode(want["response_b64"])))
+    return unlike(utils.seldon_message_to_json(got), utils.seldon_message_to_json(wanted), "")
 
 
 def test_the_server_that_did_not_start() -> None:
