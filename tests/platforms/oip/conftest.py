@@ -11,6 +11,7 @@ from tests.harness import Running, function, predictor, regression, serving, wri
 from tests.platforms.drum.folders import write_folder
 from tests.platforms.oip import models
 
+RPC = ("--grpc-port", 0)
 REPORT = """
 said = [
     "; ".join(f"{name}={value!r}" for name, value in zip(features_df.columns, row))
@@ -24,7 +25,7 @@ return pd.Series(said)
 @pytest.fixture(scope="session")
 def tensors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Noop, sk, raiser, typed and odd; tests must leave them as they are."""
-    with serving(*models.write_all(tmp_path_factory.mktemp("tensors")), env=models.ENVIRONMENT) as server:
+    with serving(*models.write_all(tmp_path_factory.mktemp("tensors")), *RPC, env=models.ENVIRONMENT) as server:
         yield server
 
 
@@ -42,7 +43,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "functions.py": "def run(**data):\n    return data\n",
         },
     )
-    with serving(folder) as server:
+    with serving(folder, *RPC) as server:
         yield server
 
 
@@ -53,7 +54,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     score = "data.sum(axis=1).to_frame('Predictions')"
     total = write_folder(place / "total", f"def score(data, model, **kwargs):\n    return {score}\n")
     echo = write_folder(place / "echo", "def score_unstructured(model, data, **kwargs):\n    return data\n")
-    with serving(total, echo) as server:
+    with serving(total, echo, *RPC) as server:
         yield server
 
 
@@ -68,7 +69,7 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "        return np.asarray(X, dtype=float).sum(axis=1)\n"
     )
     (folder / "modelport.yaml").write_text("contract: seldon\n")
-    with serving(folder / "Total.py") as server:
+    with serving(folder / "Total.py", *RPC) as server:
         yield server
 
 

@@ -17,7 +17,8 @@ from tests.harness import Answer, Running, serving
 from tests.platforms.oip import models
 
 CASES = {
-    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "transcripts").glob("*.json"))
+    path.stem: json.loads(path.read_text())
+    for path in sorted((Path(__file__).parent / "transcripts").glob("http_*.json"))
 }
 SEQUENCE = [
     "http_repo_unload",
