@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -247,7 +247,15 @@ SAVED = 4
 
 FILES = DrumDialect()
 """In which files are asked of a model of any platform."""
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (DataikuDialect(), FILES)}
+
+
+def _seldon() -> Dialect:
+    from modelport.cli.seldon.dialect import SeldonDialect
+
+    return SeldonDialect()
+
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {"dataiku": DataikuDialect, "drum": lambda: FILES, "seldon": _seldon}
 
 
 def dialect_of(spec: ModelSpec) -> Dialect:
@@ -255,7 +263,7 @@ def dialect_of(spec: ModelSpec) -> Dialect:
     known = platforms.PLATFORMS.get(spec.contract)
     if known is None or known.protocol not in DIALECTS:
         raise ConfigError(f"nothing is known of how to ask a model of {spec.contract}", hint="serve it, and use curl")
-    return DIALECTS[known.protocol]
+    return DIALECTS[known.protocol]()
 
 
 def _queries(spec: ModelSpec) -> list[Any]:

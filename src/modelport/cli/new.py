@@ -25,7 +25,7 @@ INSTALL = "pip install scikit-learn pandas"
 
 
 def new(
-    platform: Annotated[str, Parameter(help="Whose kind of model: dataiku or drum.")],
+    platform: Annotated[str, Parameter(help="Whose kind of model: dataiku, drum or seldon.")],
     directory: Annotated[str, Parameter(help="The folder to make; it must not be there yet, or be empty.")],
     /,
 ) -> int:

@@ -16,7 +16,7 @@ from modelport.contracts.seldon.hooks import ABSENT, Hooks, rejection
 from modelport.contracts.seldon.transports import REST
 from modelport.contracts.seldon.wrapper import Wrapper
 from modelport.core.call import Call, Outcome
-from modelport.core.contract import Model
+from modelport.core.contract import Model, Needs
 from modelport.core.graph import BRANCH
 from modelport.core.model import Description, Field, ModelSpec
 from modelport.core.payload import Json, Payload, Table, Tensors
@@ -50,6 +50,17 @@ class SeldonContract:
 
     def shims(self) -> list[str]:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
+
+    def needs(self, spec: ModelSpec) -> Needs:
+        """Arrays are numpy's; hooks that take protobuf messages get those of the protobuf library."""
+        needs = Needs({"numpy"}, {})
+        code = spec.options.get("code")
+        if code:
+            name = spec.options["component"].rpartition(".")[2]
+            hooks = detect.methods(os.path.join(spec.root, code), name)
+            if "send_feedback_raw" in hooks or any(hook.endswith("_grpc") for hook in hooks):
+                needs.modules.add("google.protobuf")
+        return needs
 
     def load(self, spec: ModelSpec) -> Model:
         if spec.graph is None:

@@ -43,6 +43,12 @@ def classes(path: str) -> list[str]:
     return _classes(_parsed(path))
 
 
+def methods(path: str, name: str) -> set[str]:
+    """The methods that a class of a file defines itself."""
+    kinds = [node for node in _parsed(path).body if isinstance(node, ast.ClassDef) and node.name == name]
+    return {node.name for kind in kinds for node in kind.body if isinstance(node, ast.FunctionDef)}
+
+
 def imports(path: str, package: str) -> bool:
     """Whether a file imports a package, at its head or anywhere else."""
     return package in _imported(_parsed(path))

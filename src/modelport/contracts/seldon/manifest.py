@@ -68,7 +68,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
     if faults:
         raise ConfigError(f"{path} has faults", faults=faults)
     name = place.stem if place.is_file() else place.name
-    module = component.rpartition(".")[0]
+    code = _file(root, component.rpartition(".")[0])
     return [
         ModelSpec(
             name=given.get("name") or as_name(name),
@@ -76,10 +76,11 @@ def read(path: str, given: Mapping[str, Any]) -> list[ModelSpec]:
             root=str(root),
             version="1",
             pool=pool,
-            all_headers=detect.imports(str(_file(root, module)), "flask"),
+            all_headers=detect.imports(str(code), "flask"),
             options={
                 "path": ["."],
                 "component": component,
+                "code": str(code.relative_to(root)) if code.is_file() else None,
                 "parameters": parameters,
                 "metadata": metadata_of(os.environ),
             },
