@@ -145,7 +145,8 @@ def model(path: str) -> Iterator[Finding]:
     why = reasons.get(contract) or "modelport.yaml says so"
     yield Finding(path, OK, f"{contract}, because {why}: {', '.join(spec.name for spec in specs)}")
     for spec in specs:
-        yield from _needs(spec)
+        for one in spec.models:
+            yield from _needs(one)
 
 
 def _needs(spec: ModelSpec) -> Iterator[Finding]:

@@ -65,6 +65,11 @@ VERBS = {
             "modelport bench http://127.0.0.1:8080/v2/models/iris/infer --data @query.json --rate 200 --rate 400",
         ],
     ),
+    "inspect": (
+        "Say what is at a path.",
+        """Names, platforms and workers of the models there, an inference graph as a tree. None of their code runs.""",
+        ["modelport inspect ./service", "modelport inspect deployment.yaml"],
+    ),
     "doctor": (
         "Say what is installed, missing, or needed by a model.",
         """Runs none of the model's code. Exit code 1 when something would fail.""",

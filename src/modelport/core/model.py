@@ -114,6 +114,11 @@ class ModelSpec:
         name = self.endpoint or self.name
         return self.service or name, name
 
+    @property
+    def models(self) -> list[ModelSpec]:
+        """Itself, or those that it is made of."""
+        return [self] if self.graph is None else [*self.graph.together.values(), *self.graph.apart.values()]
+
     def to_dict(self) -> dict[str, Any]:
         """The part a worker is told: never the keys."""
         plain = asdict(replace(self, graph=None))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from modelport.core.graph import Unit
 from modelport.core.model import Graph, ModelSpec, Sought
 from modelport.errors import ConfigError, SetupError
 
@@ -27,15 +28,19 @@ def _resolved(spec: ModelSpec, graph: Graph, find: Find, faults: list[str]) -> M
     together = Household(spec)
     apart: dict[str, ModelSpec] = {}
     reasons: dict[str, str] = {}
+    asked = {unit.name: unit for unit in graph.root.units()}
     for unit, sought in graph.sought.items():
         try:
             part = _found(sought, spec, find)
         except SetupError as error:
             faults += [f"{unit}: {fault}" for fault in error.faults or [error.message]]
             continue
+        if part.contract != spec.contract and (asked[unit].route or asked[unit].join):
+            faults.append(f"{unit}: a model of {part.contract} neither routes nor combines")
         reason = sought.apart or together.refuses(part, sought.env)
+        part = replace(part, name=f"{spec.name}:{unit}")
         if reason:
-            apart[unit], reasons[unit] = replace(part, name=f"{spec.name}:{unit}"), reason
+            apart[unit], reasons[unit] = part, reason
         else:
             together.add(unit, part, sought.env)
     if graph.direct and not faults:
@@ -43,8 +48,16 @@ def _resolved(spec: ModelSpec, graph: Graph, find: Find, faults: list[str]) -> M
         return replace(part, name=spec.name, pool=spec.pool, split=spec.split, path=spec.path)
     options = {**spec.options, "path": list(together.roots)}
     flags = any(part.all_headers for part in (*together.parts.values(), *apart.values()))
-    full = replace(graph, together=together.parts, apart=apart, apart_for=reasons, sought={})
+    foreign = {unit for unit, part in apart.items() if part.contract != spec.contract}
+    root = _unlearning(graph.root, foreign)
+    full = replace(graph, root=root, together=together.parts, apart=apart, apart_for=reasons, sought={})
     return replace(spec, graph=full, options=options, all_headers=flags)
+
+
+def _unlearning(unit: Unit, names: set[str]) -> Unit:
+    """The graph in which units of these names get no feedback: models of other platforms know none."""
+    children = tuple(_unlearning(child, names) for child in unit.children)
+    return replace(unit, children=children, learn="" if unit.name in names else unit.learn)
 
 
 def _found(sought: Sought, graph: ModelSpec, find: Find) -> ModelSpec:
@@ -57,11 +70,15 @@ def _found(sought: Sought, graph: ModelSpec, find: Find) -> ModelSpec:
     if part.graph is not None:
         raise ConfigError(f"{sought.path} is a graph itself")
     options = part.options
+    pool = part.pool
     if part.contract == graph.contract:
+        pool = pool if "pool" in sought.given else graph.pool
         options = {**options, **{key: {**options.get(key, {}), **more} for key, more in sought.options.items()}}
     elif "parameters" in sought.options:
         raise ConfigError(f"parameters are for components of {graph.contract}; {sought.path} is of {part.contract}")
-    return replace(part, options=options, env={**part.env, **sought.env, **sought.own}, keys=None, queries=[])
+    return replace(
+        part, options=options, pool=pool, env={**part.env, **sought.env, **sought.own}, keys=None, queries=[]
+    )
 
 
 class Household:

@@ -13,7 +13,7 @@ from modelport.core import graph
 from modelport.core.call import Call, Reply
 from modelport.core.graph import ALL, BRANCH, RECALL, RECORD, ROUTES, Step, Together, Unit, Walk
 from modelport.core.statuses import GRPC_STATUS, UNIT
-from modelport.errors import Cancelled, InvalidOutput, ModelportError, ServiceError, Unconvertible
+from modelport.errors import Cancelled, InvalidOutput, ModelportError, ModelRejected, ServiceError, Unconvertible
 from modelport.pool.body import Body, Spool
 from modelport.pool.stream import Stream
 
@@ -157,11 +157,6 @@ async def execute(endpoint: Any, call: Call, body: Body, exchange: Any, run: Run
             return await run(endpoint.parts.get(call.unit, endpoint), call, body, exchange)
         except ServiceError as error:
             raise error.of(call.unit) from None
-    if call.protocol.partition(".")[0] != endpoint.spec.contract:
-        raise Unconvertible(
-            f"{endpoint.spec.name} is a graph whose units have workers of their own",
-            hint=f"ask it by the API of {endpoint.spec.contract}",
-        )
     task = asyncio.current_task()
     assert task is not None
     is_gone = False
@@ -174,6 +169,8 @@ async def execute(endpoint: Any, call: Call, body: Body, exchange: Any, run: Run
     if exchange is not None:
         exchange.watch(leave)
     try:
+        if call.protocol.partition(".")[0] != endpoint.spec.contract:
+            return await _translated(endpoint, call, body, run)
         return await _Request(endpoint, call, run).answer(body)
     except asyncio.CancelledError:
         if not is_gone:
@@ -183,6 +180,33 @@ async def execute(endpoint: Any, call: Call, body: Body, exchange: Any, run: Run
     finally:
         if exchange is not None:
             exchange.watch(None)
+
+
+async def _translated(endpoint: Any, call: Call, body: Body, run: Run) -> Reply:
+    """A call of another protocol: the graph's workers make a message of it, and an answer of what the walk returns."""
+    entered = await run(endpoint, call._replace(unit=graph.ENTER), body, None, is_counted=False)
+    if entered.code is not None or entered.status != 200:
+        return entered
+    own = call._replace(
+        protocol=endpoint.spec.contract, verb=endpoint.spec.graph.answers, headers=dict(entered.headers), query=""
+    )
+    walked = await _Request(endpoint, own, run).answer(entered.body)
+    said = dict(walked.headers)
+    if _is_over(walked):
+        text = f"{said.get(UNIT)} answered with status {walked.status}"
+        raise ModelRejected("Stopped", text, walked.status).of(said.get(UNIT, ""))
+    if len(walked.body) > MAX_ANSWER:
+        raise Unconvertible(
+            f"the answer of {endpoint.spec.name} has more than {MAX_ANSWER >> 20} MiB",
+            hint=f"ask by the API of {endpoint.spec.contract}",
+        )
+    headers = {**call.headers, graph.ANSWER: bytes(walked.body).decode()}
+    left = call._replace(unit=graph.LEAVE, headers=headers)
+    return await run(endpoint, left, body, None, is_counted=False)
+
+
+MAX_ANSWER = 2 << 20
+"""Bytes of an answer that another protocol can be told: it crosses to the worker beside the request."""
 
 
 class _Request:

@@ -125,7 +125,12 @@ class Component:
     def takes_whole(self, verb: str) -> bool:
         """Whether its code gets to see messages themselves, and not only what they carry."""
         forms = (f"{verb.replace('-', '_')}_{form}" for form in ("rest", "grpc", "raw"))
-        return verb == "send-feedback" or self._flask is not None or any(map(self._hooks.overrides, forms))
+        return (
+            verb == "send-feedback"
+            or self._passes_through
+            or self._flask is not None
+            or any(map(self._hooks.overrides, forms))
+        )
 
     def _answer_remotely(self, message: bytes, call: Call) -> Outcome:
         """Over gRPC the platform's own exceptions have no text: the log has it."""

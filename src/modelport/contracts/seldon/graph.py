@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -59,6 +60,10 @@ class GraphModel:
         return Description("table", PLATFORM, columns, inputs, also=["json", "tensors"], details=details)
 
     def call(self, payload: Payload, call: Call) -> Outcome:
+        if call.unit == graph.ENTER:
+            return self._entered(payload)
+        if call.unit == graph.LEAVE:
+            return self._left(jsontext.loads(call.headers[graph.ANSWER].encode()), payload)
         if call.unit:
             answered: Outcome = self._component(call.unit).call(payload, call)
             return answered
@@ -96,9 +101,19 @@ class GraphModel:
     def _predict(self, payload: Payload, call: Call) -> Outcome:
         """A call by another platform's protocol."""
         content = foreign.read(payload, self.description.columns)
+        return self._left(self._predicted(arrays.message(content), call), payload)
+
+    def _entered(self, payload: Payload) -> Outcome:
+        """Another platform's request as a message, for who walks the graph from outside."""
+        message = handed(arrays.message(foreign.read(payload, self.description.columns)), keeps_arrays=False)
+        return Outcome(reply=Reply(200, [("content-type", "application/json")], json.dumps(message).encode()))
+
+    def _left(self, message: Any, payload: Payload) -> Outcome:
+        """A message as the answer to another platform's request."""
+        answer = arrays.read(message)
         rows = len(payload) if isinstance(payload, (Table, Tensors)) else None
-        answer = arrays.read(self._predicted(arrays.message(content), call))
-        return foreign.write(answer.value, lambda: answer.names or None, rows)
+        numbered = [f"t:{at}" for at in range(len(answer.names))]  # what columns without names are called
+        return foreign.write(answer.value, lambda: None if answer.names == numbered else answer.names, rows)
 
     # --- the driver of walks ---------------------------------------------------------------------------------
 
@@ -145,8 +160,13 @@ class GraphModel:
             else:
                 verb = step.verb
                 message = _handed(step.message, keeps_arrays=not component.takes_whole(verb))
+                if verb == PREDICT and component.description.details["passthrough"]:
+                    message = json.dumps(message).encode()
             outcome = component.call(Json(message, PLATFORM), call._replace(verb=verb))
-            answer = _message_of(unit, outcome, step.verb)
+            if verb != step.verb:
+                answer = outcome.extras[PLATFORM]
+            else:
+                answer = handed(_message_of(unit, outcome, verb), keeps_arrays=True)
             return branch_of(answer) if step.verb == step.unit.route else answer
         except ModelportError as error:
             raise error.of(unit) from None
@@ -169,6 +189,8 @@ def _message_of(unit: str, outcome: Outcome, verb: str) -> Any:
             raise Stopped(unit, outcome, outcome.reply.status)
         return jsontext.loads(outcome.reply.body)
     message = outcome.extras[PLATFORM]
+    if verb == PREDICT and isinstance(message, (bytes, bytearray, str)):  # the payload passes through
+        return jsontext.loads(message)
     status = message.get("status") if isinstance(message, dict) and verb == PREDICT else None
     code = status.get("code") if isinstance(status, dict) else None
     if type(code) is int and 200 < code < 600:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -36,16 +37,21 @@ FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 FIELD = "json"
 """The field of a form or a query that holds the message."""
 NO_JSON = "Can't find JSON in data"
+UNIT_ID, UNIT_IMAGE = "PREDICTIVE_UNIT_ID", "PREDICTIVE_UNIT_IMAGE"
+NO_IMAGE = "NOT_IMPLEMENTED:NOT_IMPLEMENTED"
 
 
 class SeldonCodec:
-    """The worker half of the protocol. For models of other platforms ``decode`` remembers the kind of array sent."""
+    """The worker half of the protocol. For models of other platforms ``decode`` remembers the kind of array sent,
+    and the meta that its answer repeats."""
 
     marks = ()
 
     def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
         if model.platform != PLATFORM:
-            return carried(message_of(call, body), model)
+            message = message_of(call, body)
+            payload, kind = carried(message, model)
+            return payload, (kind, kept_meta(message.get("meta")))
         if call.verb in (HEALTH, METADATA):
             return Json({}, PLATFORM), None
         if call.verb == PREDICT and model.details.get("passthrough"):
@@ -56,10 +62,11 @@ class SeldonCodec:
         self, call: Call, memory: Any, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
     ) -> Reply:
         if PLATFORM not in outcome.extras:
-            answer = answered(outcome, memory)
+            kind, meta = memory
+            answer = answered(outcome, kind)
             if BYTES in answer:
                 answer = {BYTES: base64.b64encode(answer[BYTES]).decode("ascii")}
-            return _reply(200, written({**answer, "meta": {}}))
+            return _reply(200, written({**answer, "meta": meta}))
         message = outcome.extras[PLATFORM]
         if call.verb == PREDICT and model.details.get("passthrough"):
             return _reply(200, _unwritten(message))
@@ -231,3 +238,13 @@ def _status(message: Any) -> int:
 
 def _reply(status: int, body: Any, headers: Iterable[tuple[str, str]] = ()) -> Reply:
     return Reply(status, [("content-type", JSON), *headers], body)
+
+
+def kept_meta(meta: Any) -> dict[str, Any]:
+    """What of a message's meta is in the answer to it, as components have it: so it adds up along a graph. The unit
+    that this worker is in one is added to the path."""
+    meta = meta if isinstance(meta, dict) else {}
+    unit, image = os.environ.get(UNIT_ID), os.environ.get(UNIT_IMAGE)
+    path = meta.get("requestPath")
+    kept = {**meta, "requestPath": {unit: image or NO_IMAGE, **(path or {})} if unit else path}
+    return {name: kept[name] for name in ("tags", "metrics", "puid", "requestPath") if kept.get(name)}
