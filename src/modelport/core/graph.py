@@ -18,6 +18,8 @@ BRANCH, ROUTES = "x-modelport-branch", "x-modelport-routes"
 RECALL, RECORD = "recall-routes", "record-routes"
 """Verbs for the workers of a graph whose units live apart: which routes a feedback tells of, and to tell of them in an
 answer."""
+PARTS = "x-modelport-parts"
+"""The header that tells a graph's workers, as JSON, what is known of the units that live apart."""
 ENTER, LEAVE, ANSWER = "/enter", "/leave", "x-modelport-answer"
 """What is asked in place of a unit where the request is of another protocol than the graph's: to make a message of it,
 and to make an answer to it of the message in this header."""

@@ -67,7 +67,8 @@ def refused(error: ModelportError, request_id: str, table: dict[str, str] | None
     """The error for a client of gRPC; ``table`` has other status codes than ``GRPC``."""
     status = status_of(error, HTTP)
     code = (table or GRPC).get(error.code) or grpc_of(status)
-    return Reply(status, [(GRPC_STATUS, code)], worded(error, status, request_id).encode(), error.code)
+    headers = [(GRPC_STATUS, code), *([(UNIT, error.unit)] if error.unit else [])]
+    return Reply(status, headers, worded(error, status, request_id).encode(), error.code)
 
 
 def grpc_of(status: int) -> str:

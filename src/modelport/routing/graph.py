@@ -13,7 +13,15 @@ from modelport.core import graph
 from modelport.core.call import Call, Reply
 from modelport.core.graph import ALL, BRANCH, RECALL, RECORD, ROUTES, Step, Together, Unit, Walk
 from modelport.core.statuses import GRPC_STATUS, UNIT
-from modelport.errors import Cancelled, InvalidOutput, ModelportError, ModelRejected, ServiceError, Unconvertible
+from modelport.errors import (
+    Cancelled,
+    InvalidOutput,
+    ModelportError,
+    ModelRejected,
+    ModelUnavailable,
+    ServiceError,
+    Unconvertible,
+)
 from modelport.pool.body import Body, Spool
 from modelport.pool.stream import Stream
 
@@ -171,6 +179,9 @@ async def execute(endpoint: Any, call: Call, body: Body, exchange: Any, run: Run
     try:
         if call.protocol.partition(".")[0] != endpoint.spec.contract:
             return await _translated(endpoint, call, body, run)
+        if not call.verb.endswith((endpoint.spec.graph.answers, endpoint.spec.graph.learns)):
+            headers = {**call.headers, graph.PARTS: json.dumps(_described(endpoint))}
+            return await run(endpoint, call._replace(headers=headers), body, None, is_counted=False)
         return await _Request(endpoint, call, run).answer(body)
     except asyncio.CancelledError:
         if not is_gone:
@@ -180,6 +191,19 @@ async def execute(endpoint: Any, call: Call, body: Body, exchange: Any, run: Run
     finally:
         if exchange is not None:
             exchange.watch(None)
+
+
+def _described(endpoint: Any) -> dict[str, Any]:
+    """What is known of each part that has loaded."""
+    told = {}
+    for unit, part in endpoint.parts.items():
+        description = part.description
+        if description is None:
+            raise ModelUnavailable(f"{unit} is {part.state}: {part.reason}").of(unit)
+        own = {"metadata": description.details["metadata"]} if "metadata" in description.details else {}
+        spec = {"name": part.spec.name, "version": part.spec.version, "contract": part.spec.contract}
+        told[unit] = {**spec, "columns": description.columns, **own}
+    return told
 
 
 async def _translated(endpoint: Any, call: Call, body: Body, run: Run) -> Reply:

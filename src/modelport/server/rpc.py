@@ -182,7 +182,7 @@ class RpcServer:
             await self._end(bound, reply, arrived, context, endpoint)
         body = await _whole(reply.body)
         self._note(bound, arrived, "OK", endpoint, reply.code)
-        context.set_trailing_metadata((("x-request-id", arrived.id),))
+        context.set_trailing_metadata(_trailing(reply, arrived.id))
         return body
 
     async def _answer(self, bound: Bound, message: bytes, arrived: Arrived) -> tuple[Endpoint | None, Reply]:
@@ -234,7 +234,7 @@ class RpcServer:
         """Ends the call with the status of a reply that is an error."""
         status, text = await _refusal(reply)
         self._note(bound, arrived, status, endpoint, reply.code)
-        metadata = (("x-request-id", arrived.id),)
+        metadata = _trailing(reply, arrived.id)
         await context.abort(self._grpc.StatusCode[status], text, trailing_metadata=metadata)
 
     def _note(self, bound: Bound, arrived: Arrived, status: str, endpoint: Endpoint | None, code: str | None) -> None:
@@ -412,6 +412,13 @@ async def _refusal(reply: Reply) -> tuple[str, str]:
     status = dict(reply.headers).get(statuses.GRPC_STATUS) or statuses.grpc_of(reply.status)
     text = (await _whole(reply.body)).decode("utf-8", "replace")
     return status, text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}..."
+
+
+def _trailing(reply: Reply, request_id: str) -> tuple[tuple[str, str], ...]:
+    """What goes with an answer: the headers of the reply that are not about its body."""
+    about = (statuses.GRPC_STATUS, "content-type")
+    more = [(name, value.encode("ascii", "replace").decode()) for name, value in reply.headers if name not in about]
+    return (("x-request-id", request_id), *more)
 
 
 def _raw(text: str | None) -> bytes | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable
 
-from modelport.contracts.seldon import arrays, foreign
+from modelport.contracts.seldon import arrays, foreign, graph_metadata
 from modelport.contracts.seldon.branches import branch_of, listed, record, recorded
 from modelport.contracts.seldon.handed import handed
 from modelport.core import graph, jsontext
@@ -21,10 +21,10 @@ from modelport.core.graph import Step, Together, UnitRaised, Walk
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Json, Payload, Table, Tensors
 from modelport.core.statuses import UNIT
-from modelport.errors import LoadError, ModelportError, ModelRejected, NotFound
+from modelport.errors import LoadError, MethodNotAllowed, ModelportError, ModelRejected, NotFound
 
 PLATFORM = "seldon"
-PREDICT = "predict"
+PREDICT, METADATA, GRAPH_METADATA = "predict", "metadata", "graph-metadata"
 REMOTE = "grpc/"
 """What verbs begin with that come over gRPC: their messages are bytes."""
 
@@ -45,6 +45,7 @@ class GraphModel:
     def __init__(self, spec: ModelSpec, make: Callable[[ModelSpec], Any]) -> None:
         assert spec.graph is not None
         self._graph = spec.graph
+        self._name = spec.options.get("predictor", spec.name)
         self._chance = random.random
         self._components = {unit: _loaded(unit, part, make) for unit, part in spec.graph.together.items()}
         self.description = self._describe()
@@ -56,8 +57,7 @@ class GraphModel:
         first = next(asked, None)
         columns = models[first].columns if first is not None else []
         inputs = models[first].inputs if first is not None else []
-        details = {"metadata": {unit: model.details.get("metadata") for unit, model in models.items()}}
-        return Description("table", PLATFORM, columns, inputs, also=["json", "tensors"], details=details)
+        return Description("table", PLATFORM, columns, inputs, also=["json", "tensors"])
 
     def call(self, payload: Payload, call: Call) -> Outcome:
         if call.unit == graph.ENTER:
@@ -83,7 +83,12 @@ class GraphModel:
 
     def _answer(self, message: Any, call: Call) -> Outcome:
         root = self._graph.root
-        verb = call.verb.removeprefix(REMOTE)
+        verb, is_remote = call.verb.removeprefix(REMOTE), call.verb.startswith(REMOTE)
+        if verb == METADATA and is_remote:
+            return Outcome(extras={PLATFORM: graph_metadata.remote_model(message, self._models(call))})
+        if verb == GRAPH_METADATA:
+            told = graph_metadata.of_graph(self._name, root, self._models(call))
+            return Outcome(extras={PLATFORM: graph_metadata.remote_graph(told) if is_remote else told})
         if verb == graph.RECALL:
             return _reply([(graph.ROUTES, jsontext.dumps(recorded(message)).decode())])
         if verb == graph.RECORD:
@@ -91,7 +96,16 @@ class GraphModel:
         if verb == self._graph.learns:
             walk = graph.learn(root, message, recorded(message))
             return Outcome(extras={PLATFORM: self._run(walk, call)})
+        if verb != self._graph.answers:
+            raise MethodNotAllowed(f"a graph does not {verb}", [self._graph.answers, self._graph.learns])
         return Outcome(extras={PLATFORM: self._predicted(message, call)})
+
+    def _models(self, call: Call) -> dict[str, Any]:
+        """What each model says of itself, in the order of the graph."""
+        apart = jsontext.loads(call.headers.get(graph.PARTS, "{}").encode())
+        models = {unit: component.description.details["metadata"] for unit, component in self._components.items()}
+        models.update({unit: graph_metadata.of_part(told) for unit, told in apart.items()})
+        return {unit.name: models[unit.name] for unit in self._graph.root.units() if unit.name in models}
 
     def _predicted(self, message: Any, call: Call) -> Any:
         routes: dict[str, int] = {}

@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import uuid
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,6 +32,7 @@ PLATFORM = "seldon"
 """Models of it take whole messages, and answer with some, as ``Outcome.extras`` of that name."""
 
 PREDICT, FEEDBACK, HEALTH, METADATA = "predict", "send-feedback", "health/status", "metadata"
+GRAPH_METADATA = "graph-metadata"
 """The verbs that have more than one path; the others are called as their paths."""
 
 JSON = "application/json"
@@ -37,6 +40,7 @@ FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 FIELD = "json"
 """The field of a form or a query that holds the message."""
 NO_JSON = "Can't find JSON in data"
+PUID = "seldon-puid"
 UNIT_ID, UNIT_IMAGE = "PREDICTIVE_UNIT_ID", "PREDICTIVE_UNIT_IMAGE"
 NO_IMAGE = "NOT_IMPLEMENTED:NOT_IMPLEMENTED"
 
@@ -52,7 +56,7 @@ class SeldonCodec:
             message = message_of(call, body)
             payload, kind = carried(message, model)
             return payload, (kind, kept_meta(message.get("meta")))
-        if call.verb in (HEALTH, METADATA):
+        if call.verb in (HEALTH, METADATA, GRAPH_METADATA):
             return Json({}, PLATFORM), None
         if call.verb == PREDICT and model.details.get("passthrough"):
             return Json(_raw(call, body), PLATFORM), None
@@ -248,3 +252,8 @@ def kept_meta(meta: Any) -> dict[str, Any]:
     path = meta.get("requestPath")
     kept = {**meta, "requestPath": {unit: image or NO_IMAGE, **(path or {})} if unit else path}
     return {name: kept[name] for name in ("tags", "metrics", "puid", "requestPath") if kept.get(name)}
+
+
+def puid_of(request_id: str) -> str:
+    """The prediction's id where the client gave none: of the form that the platform makes."""
+    return str(uuid.UUID(bytes=sha256(request_id.encode()).digest()[:16], version=4))

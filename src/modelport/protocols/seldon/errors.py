@@ -70,5 +70,5 @@ def refusal(error: ModelportError, request_id: str) -> Reply:
     if not isinstance(error, ModelError):
         return statuses.refused(error, request_id)
     text = f"Exception calling application: {error.describe()}"
-    headers = [(statuses.GRPC_STATUS, "UNKNOWN")]
+    headers = [(statuses.GRPC_STATUS, "UNKNOWN"), *([(statuses.UNIT, error.unit)] if error.unit else [])]
     return Reply(statuses.status_of(error, STATUSES), headers, text.encode("utf-8", "replace"), error.code)

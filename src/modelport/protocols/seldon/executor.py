@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import html
 import os
-import uuid
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 from modelport.core.call import Reply
 from modelport.core.graph import Unit
 from modelport.core.protocol import Headers, Question, Route, Served
-from modelport.errors import ModelportError, ModelRejected
 from modelport.protocols.seldon import errors
-from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, written
+from modelport.protocols.seldon.codec import (
+    FEEDBACK,
+    GRAPH_METADATA,
+    HEALTH,
+    METADATA,
+    PLATFORM,
+    PREDICT,
+    PUID,
+    puid_of,
+    written,
+)
 from modelport.protocols.seldon.openapi import graph_document
 
 VERSIONS = ("v1.0", "v0.1")
 ORIGINS = "CORS_ALLOWED_ORIGINS"
 ALLOWED = "authorization, content-encoding, content-type, seldon-puid, x-request-id"
-PUID = "seldon-puid"
 EVENTS = "0.3"
 """The version of CloudEvents that answers claim to be."""
 
@@ -47,7 +53,7 @@ def _routes(endpoint: Served, metadata_of: Callable[[Served], dict[str, Any]]) -
             routes += _unit_routes(base, unit, endpoint, metadata_of)
         routes.append(_answer("GET", f"{base}/doc/", _page(endpoint), endpoint))
         routes.append(_answer("GET", f"{base}/doc/seldon.json", _document, endpoint))
-    routes.append(_answer("GET", "/api/v1.0/metadata", _metadata(endpoint, metadata_of), endpoint))
+    routes.append(Route("GET", "/api/v1.0/metadata", GRAPH_METADATA, endpoint, nameless=True))
     for path in ("/api/v1.0/status", "/api/v1.0/health/status", "/ready"):
         routes.append(_answer("GET", path, _ready(endpoint), endpoint))
     routes.append(_answer("GET", "/live", lambda _: Reply(200, [], b""), endpoint))
@@ -100,50 +106,6 @@ def _json(value: Any) -> Reply:
     return Reply(200, [("content-type", "application/json")], written(value))
 
 
-def _metadata(endpoint: Served, metadata_of: Callable[[Served], dict[str, Any]]) -> Callable[[Question], Reply]:
-    return lambda _: _json(graph_metadata(endpoint, metadata_of))
-
-
-def graph_metadata(endpoint: Served, metadata_of: Callable[[Served], dict[str, Any]]) -> dict[str, Any]:
-    """What goes into the graph and comes out of it, and what each model says of itself.
-
-    Raises ``ModelportError`` naming a unit that has nothing valid to say.
-    """
-    graph = endpoint.spec.graph
-    assert graph is not None
-    together = endpoint.description.details["metadata"] if endpoint.description is not None else {}
-    models: dict[str, Any] = {}
-    for unit in _models(endpoint):
-        part = endpoint.parts.get(unit)
-        if part is None:
-            models[unit] = together.get(unit)
-        elif part.spec.contract == PLATFORM:
-            models[unit] = part.description.details["metadata"] if part.description is not None else None
-        else:
-            models[unit] = metadata_of(part)
-        if models[unit] is None:
-            raise _unsaid(unit)
-    return {
-        "name": endpoint.spec.options["predictor"],
-        "models": models,
-        "graphinputs": _edge(graph.root, models, "inputs"),
-        "graphoutputs": _edge(graph.root, models, "outputs"),
-    }
-
-
-def _unsaid(unit: str) -> ModelportError:
-    text = "Model metadata unavailable"
-    return ModelRejected("InvalidMetadata", text, 500, reason="MICROSERVICE_BAD_METADATA").of(unit)
-
-
-def _edge(unit: Unit, models: dict[str, Any], side: str) -> Any:
-    """Inputs are those of the first model that is asked, outputs those of the last."""
-    is_own = unit.ask if side == "inputs" else unit.join or unit.then
-    if (is_own or not unit.children) and unit.name in models:
-        return models[unit.name].get(side) or []
-    return _edge(unit.children[0], models, side) if unit.children else []
-
-
 # --- documentation ---------------------------------------------------------------------------------------
 
 
@@ -172,11 +134,6 @@ def _drawn(unit: Unit) -> str:
 
 
 # --- marks -----------------------------------------------------------------------------------------------
-
-
-def puid_of(request_id: str) -> str:
-    """The prediction's id where the client gave none: of the form that the platform makes."""
-    return str(uuid.UUID(bytes=sha256(request_id.encode()).digest()[:16], version=4))
 
 
 def marks(headers: Headers, request_id: str, endpoint: Served) -> list[tuple[str, str]]:

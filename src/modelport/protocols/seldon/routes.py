@@ -10,7 +10,7 @@ from modelport.core.call import Reply
 from modelport.core.protocol import Headers, Node, Procedure, Question, Route, Served, not_loaded, nothing_at
 from modelport.errors import ModelportError, ModelUnavailable
 from modelport.protocols.seldon import errors
-from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, written
+from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, PUID, written
 from modelport.protocols.seldon.executor import graph_routes, marks
 from modelport.protocols.seldon.messages import FILES
 from modelport.protocols.seldon.openapi import document
@@ -50,7 +50,7 @@ class SeldonProtocol:
 
     name = PLATFORM
     codec = "modelport.protocols.seldon.codec"
-    headers = ("content-type",)
+    headers = ("content-type", PUID)
     roots = ()
     rpc_codec = "modelport.protocols.seldon.rpc_codec"
     files = FILES
