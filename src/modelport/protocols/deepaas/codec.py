@@ -138,7 +138,8 @@ def _part(part: Any) -> Any:
 
 
 def _for_another(places: dict[str, dict[str, Any]], model: Description) -> Payload:
-    """For a model of another platform: a lone file as it is, where no arguments are wanted; else the arguments, which are one row for a model of rows."""
+    """For a model of another platform: a lone file as it is, where no arguments are wanted; else the arguments, which
+    are one row for a model of rows."""
     merged = dict(places.get("json", {}))
     for place in ("form", "query"):
         merged.update({name: found[0] if len(found) == 1 else found for name, found in places.get(place, {}).items()})
