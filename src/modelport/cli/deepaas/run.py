@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from modelport import config
-from modelport.cli.deepaas.options import HERE, Models
+from modelport.cli.deepaas.options import HERE, Folder, Models
 from modelport.cli.options import with_settings
 from modelport.errors import ConfigError
 
@@ -98,6 +98,8 @@ def _typed(name: str, value: str, kind: str, faults: list[str]) -> Any:
 
 @with_settings
 def run(
+    folder: Folder = None,
+    /,
     *,
     models: Models = HERE,
     platform: Platform = Platform(),
@@ -119,7 +121,7 @@ def run(
         chosen = replace(chosen, max_body=USUAL_LIMIT)
     offered = {"train": "train_endpoint", "predict": "predict_endpoint", "docs": "doc_endpoint", "warm": "warm"}
     given = {key: options[name] for key, name in offered.items() if name in options}
-    specs = models.find(chosen, {**given, "debug": options.get("debug_endpoint", False)})
+    specs = models.find(folder, chosen, {**given, "debug": options.get("debug_endpoint", False)})
     workers = options.get("workers", 1)
     specs = [replace(spec, pool=replace(spec.pool, floor=workers, cruise=workers, ceil=workers)) for spec in specs]
     log = options.get("log_file")

@@ -22,6 +22,11 @@ from modelport.protocols.deepaas.openapi import document
 
 MODELS = "/v2/models"
 HTML = "text/html; charset=utf-8"
+POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src blob:; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+"""The page loads nothing from elsewhere."""
 KEPT_LINES = 10_000
 """Of the log, for the debugging route."""
 
@@ -48,7 +53,7 @@ class DeepaasProtocol:
             "/swagger.json": lambda question: _json(document(endpoints, _base(question, "/swagger.json"))),
         }
         if has_docs:
-            answers["/api"] = lambda _: Reply(200, [("content-type", HTML)], PAGE)
+            answers["/api"] = lambda _: Reply(200, [("content-type", HTML), ("content-security-policy", POLICY)], PAGE)
         routes = [Route("GET", path, answer=answer, nameless=True) for path, answer in answers.items()]
         if has_docs:
             routes += [Route(method, "/ui", answer=_to_docs, nameless=True) for method in ("GET", "HEAD")]
