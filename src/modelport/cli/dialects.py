@@ -116,13 +116,7 @@ class DataikuDialect:
         return Request(verb or ("predict-multi" if _has_items(data) else "predict"), data)
 
     def given(self, spec: ModelSpec, data: bytes) -> ModelSpec:
-        try:
-            query = jsontext.loads(data)
-        except ValueError as fault:
-            raise ConfigError(f"--data is not valid JSON: {fault}") from None
-        if not isinstance(query, dict):
-            raise ConfigError("--data must be a JSON object", hint="the body of one request, as the platform has it")
-        return replace(spec, queries=[*spec.queries, query])
+        return replace(spec, queries=[*spec.queries, json_object(data)])
 
     def rows(self, spec: ModelSpec) -> list[Row]:
         queries = [query for query in _queries(spec) if isinstance(query, dict)]
@@ -249,13 +243,24 @@ FILES = DrumDialect()
 """In which files are asked of a model of any platform."""
 
 
+def _deepaas() -> Dialect:
+    from modelport.cli.deepaas.dialect import DeepaasDialect
+
+    return DeepaasDialect()
+
+
 def _seldon() -> Dialect:
     from modelport.cli.seldon.dialect import SeldonDialect
 
     return SeldonDialect()
 
 
-DIALECTS: dict[str, Callable[[], Dialect]] = {"dataiku": DataikuDialect, "drum": lambda: FILES, "seldon": _seldon}
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "dataiku": DataikuDialect,
+    "deepaas": _deepaas,
+    "drum": lambda: FILES,
+    "seldon": _seldon,
+}
 
 
 def dialect_of(spec: ModelSpec) -> Dialect:
@@ -269,6 +274,17 @@ def dialect_of(spec: ModelSpec) -> Dialect:
 def _queries(spec: ModelSpec) -> list[Any]:
     """Saved queries, taken out of the {"q": ...} that the platform stores them in."""
     return [query.get("q", query) for query in spec.queries]
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """A test query as it was given. Raises ``ConfigError`` for what is none."""
+    try:
+        query = jsontext.loads(data)
+    except ValueError as fault:
+        raise ConfigError(f"--data is not valid JSON: {fault}") from None
+    if not isinstance(query, dict):
+        raise ConfigError("--data must be a JSON object", hint="the body of one request, as the platform has it")
+    return query
 
 
 def _has_items(data: bytes) -> bool:

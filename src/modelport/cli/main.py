@@ -20,7 +20,7 @@ VERBS = {
     "new": (
         "Make a working model folder.",
         """A folder with models of that platform, trained on real data, saved test queries and a README.md.""",
-        ["modelport new dataiku ./service", "modelport new drum ./model", "modelport new seldon ./component"],
+        ["modelport new dataiku ./service", "modelport new deepaas ./package", "modelport new seldon ./component"],
     ),
     "serve": (
         "Serve models from folders and files.",

@@ -22,10 +22,12 @@ SUFFIX = ".tmpl"
 TRAINING = "train.py"
 NEEDED = ("pandas", "sklearn", "joblib")
 INSTALL = "pip install scikit-learn pandas"
+ALSO_NEEDED = {"deepaas": "webargs"}
+"""What a platform's models import beside that."""
 
 
 def new(
-    platform: Annotated[str, Parameter(help="Whose kind of model: dataiku, drum or seldon.")],
+    platform: Annotated[str, Parameter(help="Whose kind of model: dataiku, deepaas, drum or seldon.")],
     directory: Annotated[str, Parameter(help="The folder to make; it must not be there yet, or be empty.")],
     /,
 ) -> int:
@@ -35,7 +37,7 @@ def new(
     where = shlex.quote(directory)
     print(f"Made {directory}: {', '.join(sorted(path.name for path in target.iterdir()))}")
     if not is_trained:
-        print(f"Its models are not trained yet: {INSTALL}, then: python {where}/{TRAINING}", file=sys.stderr)
+        print(f"Its models are not trained yet: {_install(platform)}, then: python {where}/{TRAINING}", file=sys.stderr)
     print(f"\nNext:\n  modelport check {where}\n  modelport serve {where}")
     return 0
 
@@ -54,7 +56,7 @@ def scaffold(platform: str, target: Path, shown: str | None = None) -> bool:
     try:
         staging.mkdir(parents=True)
         _write(templates, staging, service_id(target), shown or str(target))
-        is_trained = _train(staging)
+        is_trained = _train(staging, platform)
         staging.rename(target)
     except OSError as fault:
         raise SetupError(f"cannot make {target}: {fault.strerror or fault}") from None
@@ -85,9 +87,14 @@ def _write(templates: Path, folder: Path, service: str, shown: str) -> None:
         (folder / template.name.removesuffix(SUFFIX)).write_text(text)
 
 
-def _train(folder: Path) -> bool:
+def _install(platform: str) -> str:
+    return " ".join(filter(None, [INSTALL, ALSO_NEEDED.get(platform)]))
+
+
+def _train(folder: Path, platform: str) -> bool:
     """Runs the folder's training in a process of its own, when what it needs is installed."""
-    if not all(importlib.util.find_spec(name) for name in NEEDED):
+    needed = (*NEEDED, *filter(None, [ALSO_NEEDED.get(platform)]))
+    if not all(importlib.util.find_spec(name) for name in needed):
         return False
     ran = subprocess.run(
         [sys.executable, TRAINING],
@@ -98,5 +105,5 @@ def _train(folder: Path) -> bool:
         check=False,
     )
     if ran.returncode:
-        raise SetupError(f"{TRAINING} failed", faults=ran.stderr.strip().splitlines()[-1:], hint=INSTALL)
+        raise SetupError(f"{TRAINING} failed", faults=ran.stderr.strip().splitlines()[-1:], hint=_install(platform))
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cyclopts import App
 
 from modelport.cli.helping import help_of
@@ -41,4 +43,5 @@ VERBS = {
 app = App(name="deepaas", help="Run models of DEEPaaS V2: serve them, ask them, call them.", sort_key=98)
 app.help_epilogue = "Start with: modelport new deepaas ./package\n"
 for _order, (_verb, _told) in enumerate(VERBS.items()):
-    app.command(f"modelport.cli.deepaas.{_verb}:{_verb}", name=_verb, sort_key=_order, **help_of(*_told))
+    _own: dict[str, Any] = {"help_flags": []} if _verb == "cli" else {}  # which has help on each function
+    app.command(f"modelport.cli.deepaas.{_verb}:{_verb}", name=_verb, sort_key=_order, **help_of(*_told), **_own)

@@ -47,7 +47,7 @@ def parameters(arguments: Arguments) -> list[dict[str, Any]]:
             required += [key] if field.required else []
             continue
         if form.get("type") == "array":
-            form = {"collectionFormat": "multi", **form}
+            form = {"collectionFormat": "multi" if is_list(field) else "csv", **form}
         if "type" not in form:
             form["type"] = "string"
         described.append({"in": place, "name": key, "required": bool(field.required), **form})

@@ -90,6 +90,8 @@ def _chosen(points: dict[str, str], wanted: str | None, where: str) -> list[str]
 
 def _spec(name: str, value: str, root: Path, is_source: bool, environment: str | None, options: Options) -> ModelSpec:
     folders = [folder for folder in (".", "src") if (root / folder).is_dir()] if is_source else []
+    module = value.partition(":")[0].strip().replace(".", "/")
+    files = [f"{folder}/{module}{end}" for folder in folders for end in (".py", "/__init__.py")]
     return ModelSpec(
         name=name,
         contract="deepaas",
@@ -99,7 +101,12 @@ def _spec(name: str, value: str, root: Path, is_source: bool, environment: str |
         environment=environment,
         all_headers=True,
         pool=PoolSettings(1, 1, 1, WAITING, TIMEOUT, RUN_TIMEOUT),
-        options={"path": folders, "entry": value, **options.model_dump(exclude={"modelName", "testQueries"})},
+        options={
+            "path": folders,
+            "entry": value,
+            "code": next((file for file in files if (root / file).is_file()), None),
+            **options.model_dump(exclude={"modelName", "testQueries"}),
+        },
         queries=options.testQueries.get(name, []),
     )
 

@@ -57,8 +57,12 @@ class Uploads:
         """The pieces; the files, which ``close`` then leaves alone, go after the last of them."""
         rest = Uploads()
         rest._paths, self._paths = self._paths, []
-        with contextlib.closing(rest):
-            yield from pieces
+        return _closing(rest, pieces)
+
+
+def _closing(uploads: Uploads, pieces: Iterator[Any]) -> Iterator[Any]:
+    with contextlib.closing(uploads):
+        yield from pieces
 
 
 def uploaded_file() -> Any:

@@ -147,13 +147,13 @@ def _train_routes(node: Node, endpoint: Served, base: str) -> list[Route]:
     spec = endpoint.spec
 
     def listed(_: Question) -> Reply:
-        return _json([_training(task) for task in node.tasks.all(spec)])
+        return _json([training(task) for task in node.tasks.all(spec)])
 
     def one(question: Question) -> Reply:
-        return _json(_training(node.tasks.find(spec, _last(question.path))))
+        return _json(training(node.tasks.find(spec, _last(question.path))))
 
     def remove(question: Question) -> Reply:
-        return _json(_training(node.tasks.remove(spec, _last(question.path))))
+        return _json(training(node.tasks.remove(spec, _last(question.path))))
 
     def output(question: Question) -> Reply:
         text = node.tasks.output(spec, _last(question.path.removesuffix("/output")))
@@ -168,7 +168,7 @@ def _train_routes(node: Node, endpoint: Served, base: str) -> list[Route]:
     if not spec.options.get("train", True):
         answers = dict.fromkeys([*answers, ("POST", base)], _switched_off)
         return [Route(method, path, answer=answer) for (method, path), answer in answers.items()]
-    begins = Begins(TRAIN, lambda task: _json(_training(task)))
+    begins = Begins(TRAIN, lambda task: _json(training(task)))
     routes = [Route("POST", base, CHECK, endpoint, task=begins)]
     for (method, path), answer in answers.items():
         routes.append(Route(method, path, endpoint=endpoint, answer=answer, guarded=True))
@@ -182,7 +182,7 @@ def _last(path: str) -> str:
 STATES = {QUEUED: "running", RUNNING: "running", DONE: "done", FAILED: "error", CANCELLED: "cancelled"}
 
 
-def _training(task: Task) -> dict[str, Any]:
+def training(task: Task) -> dict[str, Any]:
     """A task in the platform's words; one that waits is called running there."""
     shown: dict[str, Any] = {
         "date": _moment(task.created),
