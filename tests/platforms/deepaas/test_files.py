@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,14 +112,13 @@ def test_it_goes_also_when_the_model_fails(server: Running) -> None:
 def test_it_may_have_been_moved(server: Running) -> None:
     status, body = ask(server, "move")
     assert (status, b"No such file" in body) == (500, True)
+    assert left(server) == []
 
 
 def test_it_goes_with_its_worker(server: Running) -> None:
     """Also one that is killed in the middle."""
     (worker,) = server.workers()
     logs = len(server.logs)
-    import threading
-
     thread = threading.Thread(target=ask, args=(server, "hang"))
     thread.start()
     until(lambda: any("hangs on" in line["message"] for line in server.logs[logs:]), what="the model to hang")

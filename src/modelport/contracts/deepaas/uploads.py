@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +17,10 @@ PLAIN = "application/octet-stream"
 
 
 class Uploads:
-    """Puts files on disk, into the folder that goes with the worker, and deletes them with ``close``."""
+    """Puts files on disk, into a folder of the worker's, and deletes that with ``close``."""
 
     def __init__(self) -> None:
-        self._paths: list[str] = []
+        self._folder: str | None = None
 
     def kept(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments with an ``UploadedFile`` for each file, also for those in a list. Raises ``ServiceError``."""
@@ -34,29 +35,26 @@ class Uploads:
 
     def _written(self, data: Any) -> str:
         try:
-            number, path = tempfile.mkstemp(dir=os.environ.get("MODELPORT_SCRATCH"))
-            self._paths.append(path)
+            self._folder = self._folder or tempfile.mkdtemp(dir=os.environ.get("MODELPORT_SCRATCH"))
+            number, path = tempfile.mkstemp(dir=self._folder)
             with os.fdopen(number, "wb") as file:
                 view = memoryview(data)
                 for at in range(0, len(view), BLOCK):
                     file.write(view[at : at + BLOCK])
         except OSError as fault:
-            self.close()
             raise ServiceError(f"a file cannot be kept: {fault.strerror}") from None
         return path
 
     def close(self) -> None:
-        for path in self._paths:
-            try:
-                os.unlink(path)
-            except OSError:  # the model has moved it
-                pass
-        self._paths.clear()
+        """Also of what the model has put beside them."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def outlasting(self, pieces: Iterator[Any]) -> Iterator[Any]:
         """The pieces; the files, which ``close`` then leaves alone, go after the last of them."""
         rest = Uploads()
-        rest._paths, self._paths = self._paths, []
+        rest._folder, self._folder = self._folder, None
         return _closing(rest, pieces)
 
 
