@@ -43,7 +43,7 @@ def worker_half() -> list[str]:
     files += [path for folder in ("core", "contracts", "worker") for path in (PACKAGE / folder).rglob("*.py")]
     files += [
         path
-        for name in ("codec", "errors", "foreign", "messages", "rpc_codec", "tensors")
+        for name in ("codec", "errors", "foreign", "jsonbody", "messages", "rpc_codec", "tensors")
         for path in PACKAGE.glob(f"protocols/*/{name}.py")
     ]
     modules = [

@@ -440,7 +440,8 @@ def test_a_file_that_imports_the_package_needs_no_manifest(tmp_path: Path) -> No
     "source",
     [
         "class Plain:\n    def predict(self, X, names):\n        return X\n",
-        "import seldon_core\n\nclass Other:\n    pass\n",
+        "import seldon_core\n\nclass Other:\n    pass\n\nclass Another:\n    pass\n",
+        "import seldon_core\n",
         "import seldon_core_helpers\n\nclass Plain:\n    pass\n",
         "import seldon_core\nclass Plain(:\n",
     ],
@@ -449,6 +450,37 @@ def test_plain_files_are_never_guessed_at(tmp_path: Path, source: str) -> None:
     (tmp_path / "Plain.py").write_text(source)
     with pytest.raises(ConfigError, match="no model of a known platform"):
         find(str(tmp_path / "Plain.py"), Settings())
+
+
+def test_the_only_class_of_a_file_is_its_component(tmp_path: Path) -> None:
+    (tmp_path / "my_model.py").write_text("import seldon_core\n\nclass MyModel:\n    pass\n")
+    (spec,) = find(str(tmp_path / "my_model.py"), Settings())
+    assert (spec.name, spec.options["component"]) == ("my_model", "my_model.MyModel")
+
+
+def test_a_class_that_is_not_there_is_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "my_model.py").write_text("class MyModel:\n    pass\n")
+    (tmp_path / "modelport.yaml").write_text("contract: seldon\ncomponent: my_model.MyModle\n")
+    with pytest.raises(ConfigError) as raised:
+        find(str(tmp_path / "my_model.py"), Settings())
+    assert raised.value.faults == ["my_model.py defines no class MyModle; did you mean MyModel? it has: MyModel"]
+
+
+@pytest.mark.parametrize("line", ["MODEL_NAME=Model", "API_TYPE=REST\nMODEL_NAME='Model'\nSERVICE_TYPE=MODEL"])
+def test_a_folder_from_which_the_platform_builds_an_image(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".s2i").mkdir()
+    (tmp_path / ".s2i" / "environment").write_text(f"{line}\n")
+    (tmp_path / "Model.py").write_text("class Model:\n    pass\n")
+    (spec,) = find(str(tmp_path), Settings())
+    assert spec.options["component"] == "Model.Model"
+
+
+@pytest.mark.parametrize("content", [b"", b"API_TYPE=REST\n", b"MODEL_NAME=\n", b"\xff"])
+def test_a_folder_whose_image_has_no_component(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / ".s2i").mkdir()
+    (tmp_path / ".s2i" / "environment").write_bytes(content)
+    with pytest.raises(ConfigError, match="no model of a known platform"):
+        find(str(tmp_path), Settings())
 
 
 def test_every_fault_of_a_manifest_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -218,6 +219,32 @@ def test_the_metrics_port_shows_nothing_else() -> None:
         assert server.request("OPTIONS", "/metrics", port=port).headers["allow"] == "GET, HEAD, OPTIONS"
         origin = server.get("/metrics", port=port, headers={"Origin": "http://a"}).headers
         assert origin["access-control-allow-origin"] == "http://a"
+
+
+@pytest.mark.parametrize(
+    ("variables", "reply", "error"),
+    [
+        ({}, b'{"jsonData":{"a":[1,null],"b":"\\u00e9"},"meta":{}}\n', b'{"status":{"code":-1,"info":"Invalid'),
+        (
+            {"JSON_SORT_KEYS": "false", "JSON_AS_ASCII": "0"},
+            '{"jsonData":{"b":"é","a":[1,null]},"meta":{}}\n'.encode(),
+            b'{"status":{"code":-1,"info":"Invalid',
+        ),
+        (
+            {"JSONIFY_PRETTYPRINT_REGULAR": "True"},
+            json.dumps({"jsonData": {"a": [1, None], "b": "é"}, "meta": {}}, indent=2).encode() + b"\n",
+            b'{\n  "status": {\n    "code": -1,\n    "info": "Invalid',
+        ),
+    ],
+    ids=["usual", "as-it-comes", "pretty"],
+)
+def test_how_flask_would_write_json(variables: dict[str, str], reply: bytes, error: bytes) -> None:
+    env = {f"FLASK_{name}": value for name, value in variables.items()}
+    with microservice("EchoModel", env=env) as server:
+        assert server.post("/predict", {"jsonData": {"b": "é", "a": [1, None]}}, headers=JSON).body == reply
+        plain = server.post("/predict", {"jsonData": {"b": 1, "a": 2}}, headers=JSON).body
+        assert (plain.index(b'"b"') < plain.index(b'"a"')) == ("JSON_SORT_KEYS" in variables)
+        assert server.post("/predict", {}, headers=JSON).body.startswith(error)
 
 
 def test_grpc_beside_rest_unless_it_is_switched_off() -> None:

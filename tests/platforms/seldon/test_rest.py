@@ -15,7 +15,7 @@ import pytest
 from modelport.core.call import Call, Outcome
 from modelport.core.model import Description, ModelSpec
 from modelport.errors import InvalidOutput
-from modelport.protocols.seldon import codec
+from modelport.protocols.seldon import codec, jsonbody
 from tests.harness import Answer, Running, serving
 from tests.platforms.seldon.conftest import COMPONENTS
 
@@ -185,8 +185,8 @@ MESSAGES: list[tuple[Any, bytes]] = [
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: repr(message[1]))
 def test_written(message: tuple[Any, bytes], with_orjson: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not with_orjson:
-        monkeypatch.setattr(codec, "orjson", None)
-    assert codec.written(message[0]) == message[1]
+        monkeypatch.setattr(jsonbody, "orjson", None)
+    assert jsonbody.written(message[0]) == message[1]
 
 
 def test_what_has_no_json_form() -> None:
@@ -194,7 +194,7 @@ def test_what_has_no_json_form() -> None:
     loop.append(loop)
     for odd in ({"jsonData": {"a": object()}}, {"jsonData": {(1, 2): 3}}, loop):
         with pytest.raises(InvalidOutput):
-            codec.written(odd)
+            jsonbody.written(odd)
 
 
 @pytest.mark.parametrize(

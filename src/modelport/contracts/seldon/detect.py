@@ -9,6 +9,7 @@ import re
 PACKAGE = "seldon_core"
 KIND = "SeldonDeployment"
 _KIND = re.compile(rb"""["']?kind["']?\s*:\s*["']?""" + KIND.encode() + rb"""\b""")
+IMAGE_FILE = ".s2i/environment"
 _LOOKED_AT = 1 << 20
 """Bytes of a file in which its kind is looked for."""
 
@@ -18,13 +19,32 @@ def find(path: str) -> str | None:
     taken for one unasked."""
     if is_deployment(path):
         return f"it holds a {KIND}"
+    if os.path.isdir(path):
+        named = image_component(path)
+        return f"its {IMAGE_FILE} names component {named}" if named else None
     if not path.endswith(".py") or not os.path.isfile(path):
         return None
-    name = os.path.splitext(os.path.basename(path))[0]
-    tree = _parsed(path)
-    if PACKAGE in _imported(tree) and name in _classes(tree):
-        return f"it imports {PACKAGE} and defines class {name}"
+    if imports(path, PACKAGE):
+        name = main_class(path)
+        return f"it imports {PACKAGE} and defines class {name}" if name else None
     return None
+
+
+def main_class(path: str) -> str | None:
+    """The class of a file that is its component, where nobody says: the one of its name, else the only one."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    found = classes(path)
+    return name if name in found else found[0] if len(found) == 1 else None
+
+
+def image_component(folder: str) -> str | None:
+    """The component that a folder's image would be built to serve."""
+    try:
+        with open(os.path.join(folder, *IMAGE_FILE.split("/")), encoding="utf-8") as file:
+            pairs = dict(line.strip().split("=", 1) for line in file.read(_LOOKED_AT).splitlines() if "=" in line)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return pairs.get("MODEL_NAME", "").strip("'\"") or None
 
 
 def is_deployment(path: str) -> bool:

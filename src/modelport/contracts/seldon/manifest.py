@@ -5,6 +5,7 @@ Front only, and imported only when a component is read: the worker half of this 
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -95,14 +96,17 @@ def _file(root: Path, module: str) -> Path:
 
 
 def _component(place: Path, stated: str | None, faults: list[str]) -> str:
-    """``module.Class``. ``Name`` alone is class ``Name`` of module ``Name``; a file needs no name but its own."""
+    """``module.Class``. ``Name`` alone is class ``Name`` of module ``Name``; a file with one class needs no name."""
     if place.is_file():
         classes = detect.classes(str(place))
-        wanted = stated.rpartition(".")[2] if stated else place.stem
+        wanted = stated.rpartition(".")[2] if stated else detect.main_class(str(place)) or place.stem
         if wanted not in classes:
+            near = difflib.get_close_matches(wanted, classes, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
             told = ", ".join(classes[:20]) or "none"
-            faults.append(f"{place.name} defines no class {wanted}; it has: {told}")
+            faults.append(f"{place.name} defines no class {wanted}; {meant}it has: {told}")
         return f"{place.stem}.{wanted}"
+    stated = stated or detect.image_component(str(place))
     ready = component_of(stated or "")
     if ready:
         return ready

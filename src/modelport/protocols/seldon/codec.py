@@ -6,7 +6,6 @@ A component of the platform gets the message as it came and answers with one; fo
 from __future__ import annotations
 
 import base64
-import json
 import os
 import uuid
 from collections.abc import Iterable
@@ -22,11 +21,7 @@ from modelport.errors import InvalidBody, InvalidOutput, ModelportError
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.errors import Unparsed
 from modelport.protocols.seldon.foreign import BYTES, TEXT, answered, carried
-
-try:
-    import orjson
-except ImportError:  # the model's environment may not have it
-    orjson = None  # type: ignore[assignment]
+from modelport.protocols.seldon.jsonbody import written
 
 PLATFORM = "seldon"
 """Models of it take whole messages, and answer with some, as ``Outcome.extras`` of that name."""
@@ -169,57 +164,6 @@ def _raw(call: Call, body: Any) -> Any:
 
 
 # --- answers ---------------------------------------------------------------------------------------------
-
-
-def written(message: Any) -> bytes:
-    """The message as the platform writes it: sorted keys, ASCII, bare NaN and Infinity, a newline at the end.
-
-    Raises ``InvalidOutput`` for what has no JSON form.
-    """
-    message = _widened(message)
-    try:
-        if orjson is not None:
-            try:
-                text = orjson.dumps(message, default=_plain, option=_OPTIONS)
-                if text.isascii() and b"null" not in text:  # else it may have been NaN
-                    return text
-            except TypeError:
-                pass  # integers and strings that only ``json`` can write
-        return json.dumps(message, default=_plain, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-    except RecursionError:
-        raise InvalidOutput("the answer is nested too deeply, or contains itself") from None
-    except (TypeError, ValueError) as fault:
-        raise InvalidOutput(f"the answer has no JSON form: {fault}") from None
-
-
-_OPTIONS = (
-    0
-    if orjson is None
-    else orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-)
-
-
-def _plain(value: Any) -> Any:
-    """The JSON-able form of what the writers do not know; arrays keep what is not finite."""
-    tolist = getattr(value, "tolist", None)
-    return tolist() if callable(tolist) else jsontext.loads(jsontext.dumps(value))
-
-
-def _widened(message: Any) -> Any:
-    """The message with single-precision arrays as lists: written with the digits of the doubles that they equal."""
-    data = message.get("data") if isinstance(message, dict) else None
-    if not isinstance(data, dict):
-        return message
-    if _is_narrow(data.get("ndarray")):
-        return {**message, "data": {**data, "ndarray": data["ndarray"].tolist()}}
-    tensor = data.get("tensor")
-    if isinstance(tensor, dict) and _is_narrow(tensor.get("values")):
-        return {**message, "data": {**data, "tensor": {**tensor, "values": tensor["values"].tolist()}}}
-    return message
-
-
-def _is_narrow(array: Any) -> bool:
-    return str(getattr(array, "dtype", "")) in ("float16", "float32")
 
 
 def _unwritten(message: Any) -> bytes:

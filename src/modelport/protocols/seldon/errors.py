@@ -7,6 +7,7 @@ import json
 from modelport.core import statuses
 from modelport.core.call import Reply
 from modelport.errors import InvalidBody, ModelError, ModelportError, ModelRejected, RequestError, ServiceError
+from modelport.protocols.seldon.jsonbody import written
 
 BAD_DATA = "MICROSERVICE_BAD_DATA"
 INTERNAL = "MICROSERVICE_INTERNAL_ERROR"
@@ -53,8 +54,7 @@ def error(error: ModelportError, request_id: str) -> Reply:
         "reason": reason or (INTERNAL if status >= 500 else BAD_DATA),
         "status": FAILURE,
     }
-    text = json.dumps({"status": told}, sort_keys=True, separators=(",", ":"))
-    return Reply(status, statuses.headers_of(error), f"{text}\n".encode(), error.code)
+    return Reply(status, statuses.headers_of(error), written({"status": told}), error.code)
 
 
 def _failure(error: ModelportError, request_id: str) -> Reply:
