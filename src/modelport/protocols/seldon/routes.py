@@ -10,8 +10,9 @@ from modelport.core.call import Reply
 from modelport.core.protocol import Headers, Node, Procedure, Question, Route, Served, not_loaded, nothing_at
 from modelport.errors import ModelportError, ModelUnavailable
 from modelport.protocols.seldon import errors
-from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, PUID, written
+from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, PUID
 from modelport.protocols.seldon.executor import graph_routes, marks
+from modelport.protocols.seldon.jsonbody import written
 from modelport.protocols.seldon.messages import FILES
 from modelport.protocols.seldon.openapi import document
 from modelport.protocols.seldon.procedures import procedures
