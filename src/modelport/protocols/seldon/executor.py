@@ -20,8 +20,8 @@ from modelport.protocols.seldon.codec import (
     PREDICT,
     PUID,
     puid_of,
-    written,
 )
+from modelport.protocols.seldon.jsonbody import written
 from modelport.protocols.seldon.openapi import graph_document
 
 VERSIONS = ("v1.0", "v0.1")
