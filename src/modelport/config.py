@@ -39,6 +39,10 @@ class Settings:
     data_dir: str = setting("", "Folder with config/services/<SERVICE>/<ENDPOINT>.json and apinode-not-alive.txt.")
     state_dir: str = setting("", "Folder for the history of tasks; by default ~/.local/state/modelport.")
     tasks: int = setting(1, "Tasks, such as trainings, that run at once; others wait.")
+    cache_dir: str = setting(
+        "", "Folder that packages are unpacked into; without it modelport in the user's cache folder."
+    )
+    max_package: int = setting(4 << 30, "Largest package, as sent and once unpacked.")
     max_body: int = setting(64 << 20, "Largest request body, as sent and once decompressed.")
     max_head: int = setting(64 << 10, "Largest request line and headers together.")
     max_headers: int = setting(128, "Most headers in a request.")

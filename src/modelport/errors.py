@@ -3,6 +3,7 @@
 ModelportError
 ├── RequestError              what the client sent cannot be served
 │   ├── InvalidBody             not a readable document: broken JSON, bad compression, wrong outline
+│   │   └── UnsupportedType       of a kind, or packed in a way, that is not taken
 │   ├── InvalidInput            readable, but its content is wrong; lists every fault
 │   │   └── InvalidArguments      named arguments that do not fit their declarations
 │   ├── Unconvertible           no faithful way from what was sent to what the model takes
@@ -78,6 +79,10 @@ class RequestError(ModelportError):
 
 class InvalidBody(RequestError):
     code = "invalid_body"
+
+
+class UnsupportedType(InvalidBody):
+    code = "unsupported_type"
 
 
 class InvalidInput(RequestError):

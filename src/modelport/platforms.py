@@ -21,6 +21,7 @@ PLATFORMS = {
     "dataiku": Platform("Dataiku API node", "dataiku", "dataiku", "platforms/dataiku.md"),
     "deepaas": Platform("DEEPaaS V2", "deepaas", "deepaas", "platforms/deepaas.md"),
     "drum": Platform("DataRobot DRUM", "drum", "drum", "platforms/drum.md"),
+    "pps": Platform("Portable Prediction Server", None, "pps", "platforms/pps.md"),
     "seldon": Platform("Seldon Core v1", "seldon", "seldon", "platforms/seldon.md"),
     "oip": Platform("Open Inference Protocol", None, "oip", "protocols/oip.md"),
 }
@@ -37,6 +38,7 @@ BUILT_IN = {
         "deepaas": "modelport.protocols.deepaas.routes:protocol",
         "drum": "modelport.protocols.drum.routes:protocol",
         "oip": "modelport.protocols.oip.routes:protocol",
+        "pps": "modelport.protocols.pps.routes:protocol",
         "seldon": "modelport.protocols.seldon.routes:protocol",
     },
 }

@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    path: Annotated[str, Parameter(help="A model's folder or file, or a file that describes a graph.")],
+    path: Annotated[str, Parameter(help="A package, a model's folder or file, or a file that describes a graph.")],
     /,
     *,
     json: Json = False,
 ) -> int:
     """Say what is at a path, without running any of it."""
+    from modelport.cli import packed
     from modelport.packages.find import find
 
+    if path.endswith(".mlpkg"):
+        return packed.show(path, json)
     specs = find(path, config.resolve({}))
     if json:
         from modelport.core import jsontext

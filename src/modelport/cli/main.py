@@ -65,10 +65,18 @@ VERBS = {
             "modelport bench http://127.0.0.1:8080/v2/models/iris/infer --data @query.json --rate 200 --rate 400",
         ],
     ),
+    "pack": (
+        "Make a package of a model folder.",
+        """One file with the folder as it is, the hash of each of its files, and a card: target, class labels,
+        threshold, features. The card comes from the folder's own description, from the section package of
+        modelport.yaml, or from --card. The same folder makes the same bytes.""",
+        ["modelport pack ./model -o fraud.mlpkg", "modelport pack ./model --card card.yaml -o fraud.mlpkg"],
+    ),
     "inspect": (
         "Say what is at a path.",
-        """Names, platforms and workers of the models there, an inference graph as a tree. None of their code runs.""",
-        ["modelport inspect ./service", "modelport inspect deployment.yaml"],
+        """Names, platforms and workers of the models there, an inference graph as a tree; of a package its card and its
+        files, verified. None of their code runs.""",
+        ["modelport inspect ./service", "modelport inspect deployment.yaml", "modelport inspect fraud.mlpkg"],
     ),
     "doctor": (
         "Say what is installed, missing, or needed by a model.",

@@ -54,7 +54,13 @@ def run(
     with contextlib.ExitStack() as stack:
         stream = None if log is None else stack.enter_context(_opened(log))
         logs.configure(settings.log_format, settings.log_level, stream)
-        return Server(specs, specs[0].contract, settings, announce, sides, alone).run()
+        return Server(specs, native_of(specs[0]), settings, announce, sides, alone).run()
+
+
+def native_of(spec: ModelSpec) -> str:
+    """The protocol that owns the paths without names: for a package that tells its target, that of packages."""
+    is_packed = spec.path.endswith(".mlpkg")
+    return "pps" if is_packed and spec.card is not None and spec.card["target"]["type"] is not None else spec.contract
 
 
 def _opened(file: Path) -> IO[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from modelport.errors import BodyTooLarge, InvalidBody
+from modelport.errors import BodyTooLarge, InvalidBody, UnsupportedType
 
 MAX_MEMBERS = 256
 """How many gzip files in a row one body may be."""
@@ -16,7 +16,7 @@ _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 def decompress(body: Any, encoding: str, limit: int) -> bytes:
     """``body`` without its ``Content-Encoding``; at most ``limit`` bytes.
 
-    Raises ``InvalidBody`` for an unknown or nested encoding, and for data that is cut short or damaged;
+    Raises ``UnsupportedType`` for an unknown or nested encoding, ``InvalidBody`` for data that is cut short or damaged,
     ``BodyTooLarge`` over the limit.
     """
     encoding = encoding.strip().lower()
@@ -24,7 +24,7 @@ def decompress(body: Any, encoding: str, limit: int) -> bytes:
         return bytes(body)
     window = _WINDOWS.get(encoding)
     if window is None:
-        raise InvalidBody(f"Content-Encoding {encoding[:40]!r} is not supported", hint="use gzip, deflate or none")
+        raise UnsupportedType(f"Content-Encoding {encoding[:40]!r} is not supported", hint="use gzip, deflate or none")
     parts: list[bytes] = []
     left = limit
     while True:

@@ -63,3 +63,16 @@ class Demanding(Protocol):
     def needs(self, spec: ModelSpec) -> Needs:
         """Told in the front, from the model's files and without running any."""
         ...
+
+
+@runtime_checkable
+class Carded(Protocol):
+    """A contract that knows what its models predict, or can be told. Both run in the front."""
+
+    def card(self, spec: ModelSpec) -> dict[str, Any]:
+        """What is known of the target before the model is loaded, as a package's card has it."""
+        ...
+
+    def options(self, card: dict[str, Any]) -> dict[str, Any]:
+        """The ``options`` of modelport.yaml that say the same as a card."""
+        ...

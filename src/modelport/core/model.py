@@ -85,7 +85,8 @@ class ModelSpec:
     ``path`` is what was given to be served: ``root``, or a file in it. ``name`` is the server's for it, and
     ``endpoint`` its service's where that is another. With ``all_headers`` its code gets to see every header of a
     request, not only those that a codec reads. ``env`` holds environment variables for its workers. A model with a
-    ``graph`` is made of others. ``split`` says that it shares the requests of a name with others.
+    ``graph`` is made of others. ``split`` says that it shares the requests of a name with others. ``card`` is what its
+    package tells of what it predicts, as plain data; None where nobody tells.
     """
 
     name: str
@@ -107,6 +108,7 @@ class ModelSpec:
     env: dict[str, str] = field(default_factory=dict)
     graph: Graph | None = None
     split: Split | None = None
+    card: dict[str, Any] | None = None
 
     @property
     def place(self) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from modelport.errors import ModelError, ModelportError, ModelRejected
 
 HTTP = {
     "invalid_body": 400,
+    "unsupported_type": 400,
     "invalid_input": 400,
     "unconvertible": 400,
     "body_too_large": 413,
@@ -26,6 +27,7 @@ HTTP = {
 
 GRPC = {
     "invalid_body": "INVALID_ARGUMENT",
+    "unsupported_type": "INVALID_ARGUMENT",
     "invalid_input": "INVALID_ARGUMENT",
     "unconvertible": "INVALID_ARGUMENT",
     "body_too_large": "RESOURCE_EXHAUSTED",

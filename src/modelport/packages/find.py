@@ -11,12 +11,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
 from modelport import platforms
 from modelport.config import Settings
-from modelport.core.contract import Contract
-from modelport.core.model import Limits, ModelSpec, PoolSettings
+from modelport.core.contract import Carded, Contract
+from modelport.core.model import Limits, ModelSpec, PoolSettings, as_name
 from modelport.errors import ConfigError
-from modelport.packages import graphs, manifest
+from modelport.packages import archive, graphs, manifest
+from modelport.packages.card import Card
 from modelport.packages.manifest import Manifest
 
 
@@ -28,11 +31,36 @@ def find(path: str, settings: Settings, given: Mapping[str, Any] = MappingProxyT
     place = Path(path).resolve()
     if not place.exists():
         raise ConfigError(f"there is nothing at {path}", hint="modelport new PLATFORM DIR makes a working example")
+    if place.suffix == archive.SUFFIX and place.is_file():
+        return _packed(place, settings, given)
     stated = manifest.read(place if place.is_dir() else place.parent, given)
     contract = _contract(place, stated)
-    specs = contract.read(str(place), stated.model_dump(exclude_none=True))
-    specs = [_completed(spec, stated, settings, place) for spec in specs]
+    said = stated.model_dump(exclude={"package"}, exclude_none=True)
+    if stated.package is not None and isinstance(contract, Carded):
+        said["options"] = {**contract.options(stated.package.plain()), **said["options"]}
+    specs = contract.read(str(place), said)
+    specs = [
+        replace(_completed(spec, stated, settings, place), card=_card(spec, contract, stated, place)) for spec in specs
+    ]
     return graphs.resolved(specs, lambda path, more: find(path, settings, more))
+
+
+def _packed(place: Path, settings: Settings, given: Mapping[str, Any]) -> list[ModelSpec]:
+    """The models in a package. One that is alone is named after the file."""
+    opened = archive.unpack(place, cache_of(settings), settings.max_package)
+    card = {"contract": opened.contents.runtime, "package": opened.contents.card}
+    specs = find(str(opened.folder), settings, {**card, **given})
+    specs = [replace(spec, path=str(place), version=opened.contents.modelId or spec.version) for spec in specs]
+    if len(specs) == 1 and specs[0].name == opened.folder.name:
+        return [replace(specs[0], name=as_name(place.stem))]
+    return specs
+
+
+def cache_of(settings: Settings) -> Path:
+    """The folder that packages are unpacked into."""
+    if settings.cache_dir:
+        return Path(settings.cache_dir).resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelport" / "packages"
 
 
 def find_all(paths: Iterable[str], settings: Settings) -> list[ModelSpec]:
@@ -93,6 +121,17 @@ def _completed(spec: ModelSpec, given: Manifest, settings: Settings, place: Path
             settings.max_body,
         ),
     )
+
+
+def _card(spec: ModelSpec, contract: Contract, given: Manifest, place: Path) -> dict[str, Any] | None:
+    """What the manifest says of the target and, beneath that, what the contract knows; None where neither does."""
+    known = contract.card(spec) if isinstance(contract, Carded) else {}
+    if given.package is None and not known:
+        return None
+    try:
+        return (given.package or Card()).over(known).plain()
+    except ValidationError as fault:
+        raise ConfigError(f"{place}: what is said of the target does not fit", faults=manifest.explain(fault)) from None
 
 
 def _tuning(spec: ModelSpec, settings: Settings) -> PoolSettings | None:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelport.errors import ConfigError
+from modelport.packages.card import Card
 
 FILE = "modelport.yaml"
 ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -25,7 +26,8 @@ class Batching(BaseModel):
 
 class Manifest(BaseModel):
     """``pool`` holds floor, ceil, cruise, queue, timeout, runTimeout; ``environment`` a venv folder or a Python;
-    ``components`` says where the models of a graph are, and like ``options`` is for the contract to read.
+    ``components`` says where the models of a graph are, and like ``options`` is for the contract to read; ``package``
+    is the card that a package of the folder gets.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +41,7 @@ class Manifest(BaseModel):
     environment: str | None = None
     components: dict[str, Any] = {}
     options: dict[str, Any] = {}
+    package: Card | None = None
 
 
 def read(folder: Path, given: Mapping[str, Any] = MappingProxyType({})) -> Manifest:

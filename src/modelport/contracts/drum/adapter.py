@@ -44,6 +44,36 @@ class DrumContract:
 
         return folder.read(path, manifest)
 
+    def card(self, spec: ModelSpec) -> dict[str, Any]:
+        options, target = spec.options, spec.options["target"]
+        if target in ("transform", "unstructured"):
+            return {}
+        labels = options["labels"]
+        is_binary = target == "binary" and labels is not None
+        told = {
+            "name": options["target_name"],
+            "type": target,
+            "classLabels": labels[::-1] if is_binary else labels,
+            "positiveClass": labels[1] if is_binary else None,
+            "threshold": options["threshold"],
+        }
+        return {"target": {name: value for name, value in told.items() if value is not None}}
+
+    def options(self, card: dict[str, Any]) -> dict[str, Any]:
+        target = card["target"]
+        positive, labels = target["positiveClass"], target["classLabels"]
+        said = {
+            "targetType": target["type"],
+            "targetName": target["name"],
+            "predictionThreshold": target["threshold"],
+        }
+        if labels is not None and positive in labels and len(labels) == 2:
+            said["positiveClassLabel"] = positive
+            said["negativeClassLabel"] = next(label for label in labels if label != positive)
+        elif labels is not None:
+            said["classLabels"] = labels
+        return {name: value for name, value in said.items() if value is not None}
+
     def shims(self) -> list[str]:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from modelport.core import jsontext, mediatype
+from modelport.core import jsontext, mediatype, rowtext
 from modelport.core.call import FUNCTION, Call, Outcome, Reply
 from modelport.core.conversion import convert
 from modelport.core.model import Description, ModelSpec
-from modelport.core.payload import Blob, Column, Json, Payload, Table, buffer_format, values
+from modelport.core.payload import Blob, Column, Json, Payload, Table
 from modelport.errors import InvalidInput, InvalidOutput, ModelportError
 from modelport.protocols.drum import errors
 
@@ -26,7 +26,6 @@ CHARSET = "utf8"
 MAX_NAMES = 20
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
-_QUOTED = re.compile(r'[",\r\n]')
 
 
 class DrumCodec:
@@ -44,7 +43,7 @@ class DrumCodec:
             raise InvalidInput(f"{spec.name} is unstructured: it takes no rows", hint="POST to /predictUnstructured/")
         if call.verb == TRANSFORM and model.details.get("targetType") != TRANSFORM:
             raise InvalidInput(f"{spec.name} predicts, it does not transform", hint="POST to /predict/")
-        wants_csv = prefers_csv(call.headers.get("accept", ""))
+        wants_csv = mediatype.prefers(call.headers.get("accept", ""), CSV, JSON)
         if media_type == "multipart/form-data":
             return _rows_of_form(body, call.headers["content-type"]), wants_csv
         return Blob(body, media_type, charset), wants_csv
@@ -61,7 +60,9 @@ class DrumCodec:
                 return _json(jsontext.dumps(answer.value))
             answered = _answered(outcome, model)
             if memory:
-                return Reply(200, [("content-type", f"{CSV}; charset=utf-8")], as_csv(answered))
+                return Reply(
+                    200, [("content-type", f"{CSV}; charset=utf-8")], rowtext.as_csv(answered.names, answered.columns)
+                )
             return _json(b'{"predictions":%b}' % as_json(answered))
         except TypeError as fault:
             raise InvalidOutput(f"the answer has no JSON form: {fault}") from None
@@ -74,28 +75,6 @@ codec = DrumCodec()
 
 
 # --- requests --------------------------------------------------------------------------------------------
-
-
-def prefers_csv(accept: str) -> bool:
-    """Whether CSV is wanted more than JSON, which whoever does not say, or wants neither, gets."""
-    weights = {}
-    for ranged in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in ranged.split(";"))
-        weights[name] = _quality(parameters)
-    return _weight(CSV, weights) > _weight(JSON, weights)
-
-
-def _quality(parameters: list[str]) -> float:
-    try:
-        return next((float(parameter[2:]) for parameter in parameters if parameter.startswith("q=")), 1.0)
-    except ValueError:
-        return 0.0
-
-
-def _weight(media_type: str, weights: dict[str, float]) -> float:
-    """That of the closest range."""
-    ranges = media_type, f"{media_type.partition('/')[0]}/*", "*/*"
-    return next((weights[name] for name in ranges if name in weights), 0.0)
 
 
 def _rows_of_form(body: Any, header: str) -> Blob:
@@ -143,70 +122,12 @@ def as_json(answered: Answered) -> bytes:
     """A JSON list: the bare values, or an object a row. Raises ``TypeError`` for what has no JSON form."""
     names, columns, is_bare = answered
     if is_bare:
-        return jsontext.dumps(_writable(columns[0]))
+        return jsontext.dumps(rowtext.writable(columns[0]))
     if not columns or not len(columns[0]):
         return b"[]"
     keys = [b"%b:" % jsontext.dumps(name) for name in names]
-    body = _woven([b"},{" + keys[0], *(b"," + key for key in keys[1:])], list(map(_json_cells, columns)))
+    body = rowtext.woven([b"},{" + keys[0], *(b"," + key for key in keys[1:])], list(map(rowtext.json_cells, columns)))
     return b"[%b}]" % body[2:]
-
-
-def as_csv(answered: Answered) -> bytes:
-    """CSV with a header; what is missing is empty."""
-    names, columns, _ = answered
-    lone = len(names) == 1  # an empty line would be no row
-    head = b",".join(_quoted(name) for name in names)
-    if not columns or not len(columns[0]):
-        return head + b"\n"
-    cells = [_csv_cells(column, b'""' if lone else b"") for column in columns]
-    return b"%b%b\n" % (head, _woven([b"\n", *(b"," for _ in names[1:])], cells))
-
-
-def _woven(before: list[bytes], columns: list[list[bytes]]) -> bytes:
-    """Cell by cell, row by row, each behind what stands before its column: no row is ever an object of its own."""
-    rows, width = len(columns[0]), len(columns)
-    pieces = [b""] * (2 * width * rows)
-    for at, (separator, cells) in enumerate(zip(before, columns)):
-        pieces[2 * at :: 2 * width] = [separator] * rows
-        pieces[2 * at + 1 :: 2 * width] = cells
-    return b"".join(pieces)
-
-
-def _json_cells(column: Column) -> list[bytes]:
-    if _is_numeric(column):
-        return jsontext.dumps(_writable(column))[1:-1].split(b",")
-    return [jsontext.dumps(value) for value in values(column)]
-
-
-def _csv_cells(column: Column, empty: bytes) -> list[bytes]:
-    if _is_numeric(column):
-        cells = _json_cells(column)
-        return [empty if cell == b"null" else cell for cell in cells] if b"null" in cells else cells
-    return [_quoted(value) or empty for value in values(column)]
-
-
-def _quoted(value: Any) -> bytes:
-    """A cell of CSV; text in quotes where it needs them, the same for what only JSON can say."""
-    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - nan is not equal to itself
-        return b""
-    text = value if isinstance(value, str) else str(value) if isinstance(value, (bool, int, float)) else None
-    if text is None:
-        text = jsontext.dumps(value).decode().strip('"')
-    if _QUOTED.search(text):
-        text = '"{}"'.format(text.replace('"', '""'))
-    return text.encode("utf-8", "replace")
-
-
-def _is_numeric(column: Column) -> bool:
-    """Whether each value is a number, so that in JSON text commas only stand between values."""
-    if isinstance(column, list):
-        return set(map(type, column)) <= {int, float}
-    return buffer_format(column) not in (None, "BOOL")
-
-
-def _writable(column: Column) -> Any:
-    """The column as JSON is quickest made of it."""
-    return column if jsontext.WRITES_ARRAYS and type(column).__module__ == "numpy" else values(column)
 
 
 def _blob(blob: Blob) -> Reply:

@@ -1,0 +1,1 @@
+"""The API of DataRobot's Portable Prediction Server."""

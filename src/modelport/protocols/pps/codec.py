@@ -1,0 +1,101 @@
+"""Bodies of the Portable Prediction Server: rows in as CSV or JSON, predictions out as either."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from modelport.core import jsontext, mediatype
+from modelport.core.call import FUNCTION, Call, Outcome, Reply
+from modelport.core.model import Description, ModelSpec
+from modelport.core.payload import Column, Payload
+from modelport.errors import InvalidOutput, ModelportError, UnsupportedType
+from modelport.protocols.pps import answer, errors, query, rows
+from modelport.protocols.pps.errors import Unprocessable
+from modelport.protocols.pps.rows import CSV, JSON, Rows
+from modelport.protocols.pps.target import Target, target_of
+
+PREDICT = "predict"
+"""The only verb."""
+ENCODINGS = ("", "identity", "gzip")
+TIME, HIT, REQUEST = "X-DataRobot-Execution-Time", "X-DataRobot-Model-Cache-Hit", "X-DataRobot-Request-ID"
+TARGETS = ("regression", "binary", "multiclass", "anomaly", "textgeneration")
+
+_LOADED = time.monotonic()
+"""When this process was about to serve: its model is loaded before its codecs are."""
+
+
+class Memory(NamedTuple):
+    """What an answer needs to know of its request."""
+
+    begun: float
+    waited: float
+    target: Target
+    wanted: query.Wanted
+    rows: Rows
+    wants_csv: bool
+
+
+class PpsCodec:
+    """The worker half of the protocol."""
+
+    marks = ()
+
+    def decode(self, call: Call, body: Any, spec: ModelSpec, model: Description) -> tuple[Payload, Any]:
+        begun = time.monotonic()
+        target = target_of(spec.card, model)
+        if spec.operation == FUNCTION or target.kind not in TARGETS:
+            raise Unprocessable(f"{spec.name} predicts nothing from rows, so it does not answer here")
+        card = spec.card or {}
+        wanted = query.read(call.query, query.About(target.kind, target.labels, None, False))
+        if call.headers.get("content-encoding", "").strip().lower() not in ENCODINGS:
+            raise UnsupportedType("Content-Encoding may be gzip only")
+        given = rows.read(body, call.headers.get("content-type", ""))
+        needed = [feature["name"] for feature in card.get("features") or ()]
+        rows.check(given.names(), wanted.passthrough or (), needed)
+        payload = given.payload(spec.limits.body, is_whole=False)
+        wants_csv = mediatype.prefers(call.headers.get("accept", ""), CSV, JSON)
+        return payload, Memory(begun, call.waited, target, wanted, given, wants_csv)
+
+    def encode(
+        self, call: Call, memory: Memory, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
+    ) -> Reply:
+        wanted, target = memory.wanted, memory.target
+        result = answer.predicted(outcome, target, wanted.decimals)
+        passed = _passed(memory, len(result.decided))
+        try:
+            if memory.wants_csv:
+                content_type, body = f"{CSV}; charset=utf-8", answer.as_csv(result, target, passed)
+            else:
+                more = [answer.Member("passthroughValues", _objects(passed))] if passed else []
+                content_type, body = JSON, answer.as_json(result, target, range(len(result.decided)), more)
+        except TypeError as fault:
+            raise InvalidOutput(f"the answer has no JSON form: {fault}") from None
+        return Reply(200, [("content-type", content_type), *_told(memory, call)], body)
+
+    def error(self, error: ModelportError, request_id: str) -> Reply:
+        return errors.error(error, request_id)
+
+
+codec = PpsCodec()
+
+
+def _passed(memory: Memory, count: int) -> list[tuple[str, Column]]:
+    """The columns that are passed through."""
+    wanted = memory.wanted.passthrough
+    names = list(dict.fromkeys(memory.rows.names())) if wanted is None else wanted
+    if not names:
+        return []
+    return list(zip(names, memory.rows.cells(names, count)))
+
+
+def _objects(columns: list[tuple[str, Column]]) -> list[bytes]:
+    names = [name for name, _ in columns]
+    return [jsontext.dumps(dict(zip(names, cells))) for cells in zip(*(column for _, column in columns))]
+
+
+def _told(memory: Memory, call: Call) -> list[tuple[str, str]]:
+    """The time that the request took, in milliseconds, and whether the model was loaded when it came."""
+    now = time.monotonic()
+    is_hit = memory.begun - memory.waited >= _LOADED
+    return [(TIME, f"{(now - memory.begun) * 1000:.3f}"), (HIT, "true" if is_hit else "false"), (REQUEST, call.id)]
