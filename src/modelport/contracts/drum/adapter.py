@@ -48,7 +48,7 @@ class DrumContract:
         options, target = spec.options, spec.options["target"]
         if target in ("transform", "unstructured"):
             return {}
-        labels = options["labels"]
+        labels = options["labels"] if target in CLASSES else None
         is_binary = target == "binary" and labels is not None
         told = {
             "name": options["target_name"],
