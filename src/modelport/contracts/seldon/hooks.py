@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any, NamedTuple
 
 from modelport.contracts.seldon.arrays import BAD_DATA, Content
 from modelport.errors import ModelRejected
+
+log = logging.getLogger(__name__)
 
 ABSENT: Any = object()
 """The answer of a hook that is not there, or says so."""
@@ -25,6 +28,7 @@ class Hooks:
 
     def __init__(self, component: Any) -> None:
         self.component = component
+        self._has_warned = False
 
     def has(self, name: str) -> bool:
         return hasattr(self.component, name)
@@ -76,6 +80,9 @@ class Hooks:
     def class_names(self) -> Any:
         """None without any; an attribute that is no method will do."""
         names = getattr(self.component, "class_names", None)
+        if names is not None and not callable(names) and not self._has_warned:
+            self._has_warned = True
+            log.warning("class_names is an attribute: the platform wants a method of that name")
         names = self.call("class_names") if callable(names) else names
         return None if names is ABSENT else names
 

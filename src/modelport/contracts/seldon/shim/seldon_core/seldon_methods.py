@@ -71,8 +71,9 @@ def _said() -> dict[str, Any]:
 
 
 def remote(wrapper: Wrapper, verb: str, request: Any, reply: str) -> Any:
-    """A message of protobuf's library answered by another, of the class that ``reply`` names."""
-    return transports.protobuf_of(_done(wrapper.remote[verb], request.SerializeToString()), reply)
+    """A message of protobuf's library answered by another, of the class that ``reply`` names. None is an empty one."""
+    body = b"" if request is None else request.SerializeToString()
+    return transports.protobuf_of(_done(wrapper.remote[verb], body), reply)
 
 
 def predict(user_model: Any, request: Any, seldon_metrics: Any) -> Any:

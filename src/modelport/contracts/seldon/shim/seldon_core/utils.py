@@ -172,7 +172,11 @@ def construct_response_json(  # noqa: PLR0913, PLR0917 - the signature is the pl
     form = None if data is None else next((name for name in arrays.FORMS if name in data), "ndarray")
     asked = _Asked(form, (data or {}).get("names", []), request.get("meta", {}).get("puid"))
     told = (meta, custom_metrics, runtime_tags)
-    return arrays.listed(_constructed(REST, user_model, asked, is_request, client_raw_response, told))
+    message = arrays.listed(_constructed(REST, user_model, asked, is_request, client_raw_response, told))
+    tensor = message.get("data", {}).get("tensor")
+    if tensor is not None:
+        tensor["shape"] = tuple(tensor["shape"])
+    return message
 
 
 def _constructed(
@@ -204,11 +208,12 @@ def array_to_grpc_datadef(data_type: str, array: Any, names: Any = ()) -> Any:
 
 def array_to_rest_datadef(data_type: str, array: Any, names: Any = ()) -> dict[str, Any]:
     """The same in JSON."""
+    labels = list(names)
     if data_type == "tensor":
-        return {"names": names, "tensor": {"shape": array.shape, "values": array.ravel().tolist()}}
+        return {"names": labels, "tensor": {"shape": array.shape, "values": array.ravel().tolist()}}
     if data_type == "tftensor":
-        return {**arrays.write(array, data_type, lambda: names)["data"], "names": names}
-    return {"names": names, "ndarray": array.tolist()}
+        return {**arrays.write(array, data_type, lambda: labels)["data"], "names": labels}
+    return {"names": labels, "ndarray": array.tolist()}
 
 
 def array_to_list_value(array: Any, lv: Any = None) -> Any:
