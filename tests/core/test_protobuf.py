@@ -282,6 +282,14 @@ def test_a_message_that_comes_twice_is_one() -> None:
     assert SCHEMA.decode("Choice", other) == {"text": "x"}
 
 
+def test_fields_of_another_wire_type_are_skipped_where_that_is_wanted() -> None:
+    body = b"\x08\x01\x12\x01x"  # numbers where text is, then text
+    tables = {"Message": {1: "string one", 2: "string two"}}
+    assert Schema("own", tables, strict=False).decode("Message", body) == {"two": "x"}
+    with pytest.raises(InvalidBody, match="one is of another wire type"):
+        Schema("own", tables).decode("Message", body)
+
+
 def test_unknown_fields_are_skipped() -> None:
     alien = Schema("alien", {"Alien": {50: "string a", 51: "double b", 52: "float c", 53: "int64 d", 6: "int32 other"}})
     body = alien.encode("Alien", {"a": "x", "b": 1.0, "c": 2.0, "d": -1, "other": 4})

@@ -82,13 +82,18 @@ class Field(NamedTuple):
 
 
 class Schema:
-    """The messages of one package, by tables. Raises ``ValueError`` for a table that makes no sense."""
+    """The messages of one package, by tables. Raises ``ValueError`` for a table that makes no sense.
+
+    A field of another wire type than its table says is an error; if the schema is not ``strict`` it is a field that the
+    table does not have, as the common implementations see it.
+    """
 
     def __init__(
         self,
         package: str,
         messages: Mapping[str, Mapping[int, str]],
         enums: Mapping[str, Mapping[int, str]] | None = None,
+        strict: bool = True,
     ) -> None:
         self.package = package
         self.enums = {name: dict(values) for name, values in (enums or {}).items()}
@@ -99,7 +104,7 @@ class Schema:
             for name, fields in messages.items()
         }
         """The fields of each message, in the order of their numbers."""
-        self._plans = {name: _Plan(fields) for name, fields in self.messages.items()}
+        self._plans = {name: _Plan(fields, strict) for name, fields in self.messages.items()}
 
     def decode(self, name: str, body: Any) -> dict[str, Any]:
         """The message of that name in ``body``, any bytes-like. Fields that the table does not have are skipped.
@@ -240,13 +245,14 @@ def peek(body: Any, number: int) -> str:
 class _Plan:
     """What the reader looks up: by tag which field comes, by field number which wire types are right."""
 
-    def __init__(self, fields: Iterable[Field]) -> None:
+    def __init__(self, fields: Iterable[Field], strict: bool = True) -> None:
         self.by_tag: dict[int, Field] = {}
         self.names: dict[int, str] = {}
         self.rivals: dict[str, list[str]] = {}
         groups: dict[str, list[str]] = {}
         for field in fields:
-            self.names[field.number] = field.name
+            if strict:
+                self.names[field.number] = field.name
             for wire in _wires(field):
                 self.by_tag[field.number << 3 | wire] = field
             if field.oneof:

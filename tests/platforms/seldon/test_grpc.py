@@ -152,6 +152,13 @@ def varint(number: int) -> bytes:
     return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
 
 
+def test_a_message_where_feedback_belongs(teller: tuple[Running, grpc.Channel]) -> None:
+    """What has another form than its field is passed over, as protobuf's libraries do."""
+    _, channel = teller
+    call = channel.unary_unary("/seldon.protos.Model/SendFeedback")
+    assert call(message(**ROWS).SerializeToString(), timeout=30) == bytes.fromhex("12001a0512030a0100")
+
+
 def test_an_empty_tensor_cannot_claim_a_huge_shape(teller: tuple[Running, grpc.Channel]) -> None:
     _, channel = teller
     asked = message(data={"tensor": {"shape": [0, 1 << 30], "values": []}})

@@ -65,7 +65,7 @@ ENUMS = {
     "Metric.MetricType": {0: "COUNTER", 1: "GAUGE", 2: "TIMER"},
     "Status.StatusFlag": {0: "SUCCESS", 1: "FAILURE"},
 }
-SCHEMA = Schema(PACKAGE, MESSAGES, ENUMS)
+SCHEMA = Schema(PACKAGE, MESSAGES, ENUMS, strict=False)
 
 _MESSAGE = Method("SeldonMessage", "SeldonMessage")
 _FEEDBACK = Method("Feedback", "SeldonMessage")
