@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -20,7 +21,7 @@ from modelport.core.descriptors import ProtoFile
 from modelport.core.frames import SPOOL_THRESHOLD
 from modelport.core.protocol import Procedure, Question, Remote, WireProtocol, rpc_name
 from modelport.dataplane import Dataplane, Endpoint
-from modelport.errors import ConfigError, ModelportError, SetupError, Unauthorized
+from modelport.errors import BodyTooLarge, ConfigError, ModelportError, SetupError, Unauthorized
 from modelport.monitoring.logs import note
 from modelport.pool.body import Spool
 from modelport.pool.stream import Stream
@@ -34,6 +35,8 @@ MAX_TOLD = 3000
 MAX_IN_FLIGHT = 16
 """Messages of one stream that may be on their way at once, where the model's workers can do with so many."""
 
+_METADATA = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
+"""A name that is neither the transport's own nor means bytes."""
 _log = logging.getLogger("modelport.server")
 
 
@@ -78,6 +81,8 @@ class RpcServer:
             ("grpc.max_send_message_length", settings.max_body),
             ("grpc.max_metadata_size", settings.max_head),
             ("grpc.absolute_max_metadata_size", settings.max_head),
+            ("grpc.server_handshake_timeout_ms", int(settings.head_timeout * 1000)),
+            ("grpc.max_allowed_incoming_connections", most),
         ]
         self._server = self._grpc.aio.server(options=options, maximum_concurrent_rpcs=most)
         self._server.add_generic_rpc_handlers((_handlers(self._grpc, self._handler),))
@@ -178,12 +183,11 @@ class RpcServer:
     async def _unary(self, bound: Bound, message: bytes, context: Any) -> bytes | None:
         arrived = self._arrived(context)
         endpoint, reply = await self._answer(bound, message, arrived)
-        if statuses.GRPC_STATUS in dict(reply.headers) or reply.status >= 400:
+        if _is_error(reply):
             await self._end(bound, reply, arrived, context, endpoint)
-        body = await _whole(reply.body)
         self._note(bound, arrived, "OK", endpoint, reply.code)
         context.set_trailing_metadata(_trailing(reply, arrived.id))
-        return body
+        return bytes(reply.body)
 
     async def _answer(self, bound: Bound, message: bytes, arrived: Arrived) -> tuple[Endpoint | None, Reply]:
         """Who answers, and what: every error as a reply. Cancelling it tells the pool that nobody waits."""
@@ -193,7 +197,13 @@ class RpcServer:
                 return None, await self._answer_here(bound.procedure, message, arrived)
             endpoint = bound.procedure.find(message, arrived.metadata)  # type: ignore[assignment]
             assert endpoint is not None
-            return endpoint, await self._execute(bound, endpoint, message, arrived)
+            reply = await self._execute(bound, endpoint, message, arrived)
+            body = await _whole(reply.body)
+            if len(body) > self._settings.max_body:
+                raise BodyTooLarge(
+                    f"the answer is over {self._settings.max_body} bytes", hint="the limit is --max-body"
+                )
+            return endpoint, reply._replace(body=body)
         except asyncio.CancelledError:
             self._note(bound, arrived, "CANCELLED", endpoint, "cancelled")
             raise
@@ -232,10 +242,18 @@ class RpcServer:
         self, bound: Bound, reply: Reply, arrived: Arrived, context: Any, endpoint: Endpoint | None = None
     ) -> None:
         """Ends the call with the status of a reply that is an error."""
-        status, text = await _refusal(reply)
+        status, text = self._refusal(reply)
         self._note(bound, arrived, status, endpoint, reply.code)
         metadata = _trailing(reply, arrived.id)
         await context.abort(self._grpc.StatusCode[status], text, trailing_metadata=metadata)
+
+    def _refusal(self, reply: Reply) -> tuple[str, str]:
+        """The status and the text of a reply that is an error; a model's own code may have written any."""
+        status = dict(reply.headers).get(statuses.GRPC_STATUS) or statuses.grpc_of(reply.status)
+        if status == "OK" or status not in self._grpc.StatusCode.__members__:
+            status = "UNKNOWN"
+        text = bytes(reply.body).decode("utf-8", "replace")
+        return status, text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}..."
 
     def _note(self, bound: Bound, arrived: Arrived, status: str, endpoint: Endpoint | None, code: str | None) -> None:
         model = endpoint.spec.name if endpoint is not None else ""
@@ -254,25 +272,30 @@ class RpcServer:
         flight = Flight()
         reading = asyncio.ensure_future(self._read(bound, messages, arrived, flight))
         fault: tuple[Reply, Arrived, Endpoint | None] | None = None
+        is_cut = False
         try:
             while fault is None and (task := await flight.next()) is not None:
                 one, endpoint, reply = await task
-                if statuses.GRPC_STATUS not in dict(reply.headers) and reply.status < 400:
+                if not _is_error(reply):
                     await self._write(reply, context)
                     self._note(bound, one, "OK", endpoint, reply.code)
                 elif bound.procedure.telling is not None:
-                    status, text = await _refusal(reply)
+                    status, text = self._refusal(reply)
                     self._note(bound, one, status, endpoint, reply.code)
                     await context.write(bound.procedure.telling(text))
                 else:
                     fault = reply, one, endpoint
                 flight.done()
+            is_cut = flight.is_cut
+        except Stopping:
+            is_cut = True
         finally:
-            reading.cancel()
             flight.cancel()
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
         if fault is not None:
             await self._end(bound, fault[0], fault[1], context, fault[2])
-        if self._stopping.is_set():
+        if is_cut:
             await context.abort(self._grpc.StatusCode.UNAVAILABLE, "the server is about to stop")
         context.set_trailing_metadata((("x-request-id", arrived.id),))
 
@@ -285,6 +308,8 @@ class RpcServer:
                 one = arrived._replace(id=f"{arrived.id}.{count}", begin=time.perf_counter())
                 await flight.room(self._room(bound, message, one))
                 flight.add(asyncio.ensure_future(self._one(bound, message, one)))
+        except Stopping:
+            flight.is_cut = True
         finally:
             flight.close()
 
@@ -305,21 +330,23 @@ class RpcServer:
         return one, endpoint, reply
 
     async def _write(self, reply: Reply, context: Any) -> None:
-        if not isinstance(reply.body, AsyncIterator) or isinstance(reply.body, Stream):
-            await context.write(await _whole(reply.body))
+        if not isinstance(reply.body, AsyncIterator):
+            await context.write(bytes(reply.body))
             return
         async for message in self._until_stopping(reply.body):
             await context.write(message)
 
     async def _until_stopping(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The messages as they come, until the server is about to stop."""
+        """The messages as they come. Raises ``Stopping`` when the server is about to stop before there are no more."""
         stopping = asyncio.ensure_future(self._stopping.wait())
         coming: asyncio.Future[bytes | None] = stopping  # type: ignore[assignment]
         try:
             while True:
                 coming = asyncio.ensure_future(anext(messages, None))
                 await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                message = coming.result() if coming.done() else None
+                if not coming.done():
+                    raise Stopping
+                message = coming.result()
                 if message is None:
                     return
                 yield message
@@ -328,10 +355,15 @@ class RpcServer:
             coming.cancel()
 
 
+class Stopping(Exception):
+    """The server is about to stop."""
+
+
 class Flight:
-    """The calls of one stream that are under way, oldest first."""
+    """The calls of one stream that are under way, oldest first; ``is_cut`` says that more messages would have come."""
 
     def __init__(self) -> None:
+        self.is_cut = False
         self._tasks: deque[Any] = deque()
         self._news = asyncio.Event()
         self._count = 0
@@ -407,17 +439,14 @@ async def _whole(body: Any) -> bytes:
     return bytes(body)
 
 
-async def _refusal(reply: Reply) -> tuple[str, str]:
-    """The status and the text of a reply that is an error."""
-    status = dict(reply.headers).get(statuses.GRPC_STATUS) or statuses.grpc_of(reply.status)
-    text = (await _whole(reply.body)).decode("utf-8", "replace")
-    return status, text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}..."
+def _is_error(reply: Reply) -> bool:
+    return reply.status >= 400 or statuses.GRPC_STATUS in dict(reply.headers)
 
 
 def _trailing(reply: Reply, request_id: str) -> tuple[tuple[str, str], ...]:
-    """What goes with an answer: the headers of the reply that are not about its body."""
-    about = (statuses.GRPC_STATUS, "content-type")
-    more = [(name, value.encode("ascii", "replace").decode()) for name, value in reply.headers if name not in about]
+    """What goes with an answer: the headers of the reply that are not about its body, as metadata may be."""
+    named = ((name.lower(), value.encode("ascii", "replace").decode()) for name, value in reply.headers)
+    more = ((name, value) for name, value in named if _METADATA.fullmatch(name) and name != "content-type")
     return (("x-request-id", request_id), *more)
 
 

@@ -67,6 +67,16 @@ SOURCES = {
                     raise ValueError("thirteen")
                 return rows.sum(axis=1)
         """,
+    # writes its reply itself: what its one input says
+    "writer": """
+        from modelport.core.call import Outcome, Reply
+
+        class Model:
+            def predict(self, tensors):
+                status, name, value, body = tensors.items[0].data
+                text = [cell if isinstance(cell, str) else cell.decode() for cell in (status, name, value, body)]
+                return Outcome(reply=Reply(int(text[0]), [(text[1], text[2])], iter([text[3].encode(), b"!"])))
+        """,
     # answers what is hard to write down
     "odd": """
         import math, struct

@@ -290,6 +290,23 @@ def test_calls_are_answered_together_where_the_model_takes_batches(fresh: Path) 
         assert [result.as_numpy("predict")[0, 0] for result, _ in got] == [2 * (n + 100.0) for n in range(24)]
 
 
+def test_a_reply_that_a_model_wrote_itself(tensors: Running) -> None:
+    def told(*words: bytes) -> Any:
+        return infer(tensors, "writer", asked("x", "BYTES", [4], bytes_contents=words))
+
+    (output,) = told(b"200", b"content-type", b"text/html; charset=utf-8", b"hi").outputs
+    assert (output.name, list(output.contents.bytes_contents)) == ("response", [b"hi!"])
+    assert output.parameters["content_type"].string_param == "text/html"
+    for status, name, value, want in (
+        (b"404", b"content-type", b"text/plain", "NOT_FOUND"),
+        (b"418", b"content-type", b"text/plain", "FAILED_PRECONDITION"),
+        (b"503", b"grpc-status", b"OK", "UNAVAILABLE"),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            told(status, name, value, b"no")
+        assert (caught.value.code().name, caught.value.details()) == (want, "no!")
+
+
 # (what is served): server, model, inputs, and what must be in the answer
 CONTRACTS: dict[str, tuple[str, str, list[Any], dict[str, list[Any]]]] = {
     "dataiku prediction": (

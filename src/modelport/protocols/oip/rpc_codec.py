@@ -105,7 +105,7 @@ codec = OipRpcCodec()
 
 def _check_name(asked: dict[str, Any], spec: ModelSpec) -> None:
     name, version = asked.get("model_name", ""), asked.get("model_version", "")
-    if name != spec.name:
+    if name != spec.name and (spec.split is None or name != spec.split.name):
         raise NotFound(f"model {name[:100]!r} not found")
     if version and version != spec.version:
         raise NotFound(f"model {name[:100]!r} with version {version[:100]!r} not found")
