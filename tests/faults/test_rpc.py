@@ -134,6 +134,7 @@ def test_stopping_answers_what_runs_and_refuses_what_comes(tmp_path: Path, chann
     with serving(gated.folder, *RPC) as server:
         connected = channel(server)
         calls = [ask(server, connected, name) for name in "ab"]
+        by_http = gated.ask(server, "c")
         idle_stream = channel(server).stream_stream(STREAM)(iter_never())
         watched = health_pb2_grpc.HealthStub(connected).Watch(health_pb2.HealthCheckRequest())
         serving_, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -144,12 +145,14 @@ def test_stopping_answers_what_runs_and_refuses_what_comes(tmp_path: Path, chann
             next(idle_stream)
         assert code(caught.value) == "UNAVAILABLE"
         with pytest.raises(grpc.RpcError) as caught:
-            channel(server).unary_unary(METHOD)(message("c"), timeout=10)
+            channel(server).unary_unary(METHOD)(message("d"), timeout=10)
         assert code(caught.value) == "UNAVAILABLE"
+        assert not by_http.done()
         gated.open()
         assert all(b"id" in call.result(30) for call in calls)
+        assert by_http.result(30).status == 200
         assert server.process.wait(30) == 0
-        assert gated.began() == ["a", "b"]
+        assert gated.began() == ["a", "b", "c"]
         assert not any("Traceback" in line for line in server.raw_logs)
 
 
@@ -334,6 +337,17 @@ def test_what_is_logged_and_counted(tmp_path: Path, channel: Any) -> None:
         assert "two words" not in noted
         assert server.metric("modelport_requests_total", protocol="oip.grpc", code="OK", endpoint="fn") == 2
         assert server.post(FN, {"a": 1}).status == 200
+
+
+def test_metadata_reaches_a_model_that_asks_for_it(tmp_path: Path, channel: Any) -> None:
+    told = "str(dku_http_request_metadata.headers.items())"
+    source = f"def run(id=''):\n    return {{'told': {told}}}\n"
+    folder = write_service(tmp_path / "service", function(requestMetadata=True), code={"functions.py": source})
+    with serving(folder, *RPC) as server:
+        metadata = (("x-from", "here"), ("content-encoding", "gzip"))  # HTTP's word for a body, not for a message
+        answer = channel(server).unary_unary(METHOD)(message("a"), metadata=metadata, timeout=20)
+        assert b"x-from" in answer
+        assert b"gzip" not in answer
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
