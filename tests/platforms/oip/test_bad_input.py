@@ -288,7 +288,7 @@ def test_a_faulty_input_is_not_held_against_the_next(tensors: Running) -> None:
         ("GET", "/v2/models/nope/ready", 404, "model 'nope' not found"),
         ("GET", "/v2/models/nope/stats", 404, "model 'nope' not found"),
         ("GET", "/v2/models/noop/versions/zz/ready", 404, "version 'zz' not found"),
-        ("GET", "/v2/models/noop/", 404, "nothing at /v2/models/noop/"),
+        ("GET", "/oip/v2/models/noop/", 404, "nothing at /oip/v2/models/noop/"),
         ("GET", "/v2/", 404, "nothing at"),
         ("GET", "/v2/zzz", 404, "nothing at /v2/zzz"),
         ("GET", INFER, 405, "GET is not allowed"),
