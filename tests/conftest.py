@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import environments
 from tests.harness import Running, function, predictor, regression, serving, write_service
 
 
@@ -24,3 +25,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     )
     with serving(folder) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def old() -> Path:
+    """An environment in which the ten recorded DEEPaaS packages are installed, with the webargs of their time."""
+    return environments.made("deepaas", *sorted(Path(__file__).parent.glob("platforms/deepaas/packages/mp_*")))

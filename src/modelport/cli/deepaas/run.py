@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import configparser
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
@@ -70,7 +70,7 @@ class Files:
         places = [Path(file) for file in self.config_file or []]
         if self.config_dir is not None:
             places += sorted(Path(self.config_dir).glob("*.conf"))
-        known = {item.name: str(item.type) for item in fields(Platform)} | {"model_name": "str"}
+        known = get_type_hints(Platform) | {"model_name": str | None}
         faults: list[str] = []
         found: dict[str, Any] = {}
         for place in places:
@@ -86,11 +86,11 @@ class Files:
         return typed
 
 
-def _typed(name: str, value: str, kind: str, faults: list[str]) -> Any:
+def _typed(name: str, value: str, kind: Any, faults: list[str]) -> Any:
     try:
-        if "int" in kind:
+        if kind == int | None:
             return int(value)
-        return configparser.ConfigParser.BOOLEAN_STATES[value.lower()] if "bool" in kind else value
+        return configparser.ConfigParser.BOOLEAN_STATES[value.lower()] if kind == bool | None else value
     except (ValueError, KeyError):
         faults.append(f"{name} cannot be {value!r}")
         return None

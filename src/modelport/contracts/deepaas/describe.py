@@ -105,7 +105,7 @@ def form_of(field: Any) -> dict[str, Any]:
 def _is_plain(default: Any) -> bool:
     from marshmallow import missing
 
-    return default is not missing and not callable(default)
+    return default is not missing and default is not None and not callable(default)
 
 
 def _as_json(value: Any) -> Any:

@@ -30,7 +30,7 @@ def declared(folder: str) -> dict[str, str]:
         try:
             with open(os.path.join(folder, file), encoding="utf-8") as source:
                 found = read(source.read())
-        except (OSError, ValueError):
+        except (OSError, ValueError, SyntaxError, RecursionError):
             continue
         if found:
             return found
