@@ -19,6 +19,8 @@ INTEGERS = {"int32": 1 << 31, "int64": 1 << 63}
 """What their numbers stay below."""
 MAX_DEPTH = 100
 """Lists and objects within one another."""
+_KEPT = {float, str, bool, type(None)}
+"""What protobuf keeps as it is."""
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -167,7 +169,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise TypeError("nested too deeply")
     if isinstance(value, list):
-        return [plain(item, depth + 1) for item in value]
+        return value if set(map(type, value)) <= _KEPT else [plain(item, depth + 1) for item in value]
     if isinstance(value, dict):
         return {str(key): plain(item, depth + 1) for key, item in value.items()}
     if type(value).__module__ == "numpy":
