@@ -47,6 +47,8 @@ class Model(SeldonComponent):
             return np.array(7)
         if X == "nan":
             return [float("nan"), float("inf")]
+        if X == "tenth":
+            return np.array([0.1])
         if X == "half":
             return np.array([[0.5]], dtype="float16")
         if X == "protobuf":
@@ -88,6 +90,7 @@ def test_what_a_component_answers(teller: tuple[Running, grpc.Channel]) -> None:
     _, channel = teller
     assert predict(channel, strData="scalar") == {"meta": {}, "data": {"tensor": {"values": [7.0]}}}
     assert predict(channel, strData="nan")["data"]["tensor"]["values"] == ["NaN", "Infinity"]
+    assert predict(channel, strData="tenth")["data"]["tensor"]["values"] == [0.1]
     half = {"names": ["t:0"], "tensor": {"shape": [1, 1], "values": [0.5]}}
     assert predict(channel, strData="half")["data"] == half
     custom = any_pb2.Any()
