@@ -1,0 +1,3 @@
+"""A line through points."""
+
+from __future__ import annotations
