@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from modelport.core import compression, frames, measures
+from modelport.core import compression, frames, graph, measures
 from modelport.core.batch import merge
 from modelport.core.board import Board
 from modelport.core.call import Call, Outcome, Reply
@@ -124,7 +124,7 @@ class Loop:
     def _encode(self, asked: Asked, outcome: Outcome, nanoseconds: int) -> Any:
         begin = time.perf_counter_ns()
         reply = outcome.reply
-        carry = getattr(asked.codec, "carry", None)
+        carry = getattr(asked.codec, "carry", None) if asked.call.unit != graph.ENTER else None
         if reply is not None and carry is None:
             reply = reply._replace(headers=[*reply.headers, *asked.codec.marks])
         else:

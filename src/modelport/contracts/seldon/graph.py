@@ -90,7 +90,8 @@ class GraphModel:
             told = graph_metadata.of_graph(self._name, root, self._models(call))
             return Outcome(extras={PLATFORM: graph_metadata.remote_graph(told) if is_remote else told})
         if verb == graph.RECALL:
-            return _reply([(graph.ROUTES, jsontext.dumps(recorded(message)).decode())])
+            headers = [(graph.ROUTES, jsontext.dumps(recorded(message)).decode())]
+            return Outcome(extras={PLATFORM: b"" if is_remote else {}, "headers": headers})
         if verb == graph.RECORD:
             return Outcome(extras={PLATFORM: record(message, jsontext.loads(call.headers[graph.ROUTES].encode()))})
         if verb == self._graph.learns:
@@ -219,10 +220,6 @@ def _ended(stopped: Stopped) -> Outcome:
     if reply is not None:
         return Outcome(reply=reply._replace(headers=[*reply.headers, *headers]))
     return Outcome(extras={**stopped.outcome.extras, "headers": headers})
-
-
-def _reply(headers: list[tuple[str, str]]) -> Outcome:
-    return Outcome(reply=Reply(200, headers, b""))
 
 
 def _loaded(unit: str, spec: ModelSpec, make: Callable[[ModelSpec], Any]) -> Any:

@@ -69,13 +69,19 @@ def graphs(notes: Path) -> dict[str, dict[str, Any]]:
         "raw": unit("t", "TRANSFORMER", node("raw", "MODEL", unit("after"))),
         "kinds": node("single", "MODEL", node("k1", "MODEL")),
         "copies": node("j", "COMBINER", node("k1"), node("k2")),
+        "sums": node("mean", "COMBINER", node("k1"), node("k2")),
         "faulty": unit(
             "t", "TRANSFORMER", unit("o", "OUTPUT_TRANSFORMER", unit("r", "ROUTER", unit("j", "COMBINER", unit("m"))))
         ),
     }
 
 
-SPECIAL = {"raw": {"raw": "Raw"}, "kinds": {"single": "Single", "k1": "Kind"}, "copies": {"k1": "Kind", "k2": "Kind"}}
+SPECIAL = {
+    "raw": {"raw": "Raw"},
+    "kinds": {"single": "Single", "k1": "Kind"},
+    "copies": {"k1": "Kind", "k2": "Kind"},
+    "sums": {"mean": "Mean"},
+}
 
 
 @pytest.fixture(scope="session", params=["together", "apart"])
@@ -99,5 +105,5 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         files.append(deploy(place / name, deployment(name, predictor(graph, **more)), components, pool=pool))
     if request.param == "apart":  # a server of every graph would be some fifty processes
         files = [file for file in files if file.parent.name not in ("simple", "odds", "passing", "first")]
-    with serving(*files) as server:
+    with serving(*files, "--grpc-port", "0") as server:
         yield Graphs(server, request.param == "together", notes)

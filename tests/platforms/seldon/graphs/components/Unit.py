@@ -65,7 +65,7 @@ class Unit:
 
     def route(self, X, names=None, meta=None):
         X = self._asked("route", X)
-        return X["routes"].get(self.me, -1) if isinstance(X, dict) and "routes" in X else X
+        return int(X["routes"].get(self.me, -1)) if isinstance(X, dict) and "routes" in X else X
 
     def aggregate(self, features, names):
         traces = [item["trace"] for item in features]
