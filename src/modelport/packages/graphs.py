@@ -33,7 +33,7 @@ def _resolved(spec: ModelSpec, graph: Graph, find: Find, faults: list[str]) -> M
         try:
             part = _found(sought, spec, find)
         except SetupError as error:
-            faults += [f"{unit}: {fault}" for fault in error.faults or [error.message]]
+            faults += [f"{unit}: {fault}" for fault in error.faults or [_hinted(error)]]
             continue
         if part.contract != spec.contract and (asked[unit].route or asked[unit].join):
             faults.append(f"{unit}: a model of {part.contract} neither routes nor combines")
@@ -79,6 +79,10 @@ def _found(sought: Sought, graph: ModelSpec, find: Find) -> ModelSpec:
     return replace(
         part, options=options, pool=pool, env={**part.env, **sought.env, **sought.own}, keys=None, queries=[]
     )
+
+
+def _hinted(error: SetupError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 class Household:

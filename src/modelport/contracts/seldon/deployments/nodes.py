@@ -71,27 +71,19 @@ class Predictor:
             self.fault(place, "it must be an object")
             return Unit("?")
         name = self._name(node, place)
-        children = node.get("children") or []
-        if not isinstance(children, list):
-            self.fault(name, "children must be a list")
-            children = []
-        if children and depth >= MAX_DEPTH:
-            self.fault(name, f"a graph may be {MAX_DEPTH} nodes deep")
-            children = []
-        if len(self.names) > MAX_UNITS:
-            children = []
+        implementation = self._choice(node, "implementation", (*IMPLEMENTATIONS, *ELSEWHERE), UNKNOWN, name)
+        parameters = self._parameters(node, name)
+        unit = Unit(name, **self._verbs(node, implementation, name), odds=self._odds(implementation, parameters, name))
+        if unit.is_asked:
+            self._seek(name, implementation, node, parameters)
+        children = self._children(node, name, depth)
         below = tuple(
             self.read(child, f"{place}.children[{at}]", depth + 1)
             for at, child in enumerate(children)
             if len(self.names) <= MAX_UNITS
         )
-        implementation = self._choice(node, "implementation", (*IMPLEMENTATIONS, *ELSEWHERE), UNKNOWN, name)
-        verbs = self._verbs(node, implementation, name)
-        parameters = self._parameters(node, name)
-        unit = Unit(name, **verbs, odds=self._odds(implementation, parameters, name), children=below)
+        unit = replace(unit, children=below)
         self._check_children(unit, implementation)
-        if unit.is_asked:
-            self._seek(unit, implementation, node, parameters)
         return unit
 
     def fault(self, node: str, what: str) -> None:
@@ -110,6 +102,16 @@ class Predictor:
             self.fault(name, f"a graph may have {MAX_UNITS} nodes")
         return name
 
+    def _children(self, node: dict[str, Any], name: str, depth: int) -> list[Any]:
+        children = node.get("children") or []
+        if not isinstance(children, list):
+            self.fault(name, "children must be a list")
+            return []
+        if children and depth >= MAX_DEPTH:
+            self.fault(name, f"a graph may be {MAX_DEPTH} nodes deep")
+            return []
+        return children
+
     def _choice(self, node: dict[str, Any], key: str, known: tuple[str, ...], default: str, name: str) -> str:
         value = node.get(key)
         if value is None or value == "":
@@ -119,7 +121,7 @@ class Predictor:
             return default
         return str(value)
 
-    def _verbs(self, node: dict[str, Any], implementation: str, name: str) -> dict[str, str]:
+    def _verbs(self, node: dict[str, Any], implementation: str, name: str) -> dict[str, Any]:
         methods = node.get("methods") or []
         if not isinstance(methods, list):
             self.fault(name, "methods must be a list")
@@ -129,7 +131,7 @@ class Predictor:
             default = "MODEL"
         elif implementation in BUILT_IN:
             default = BUILT_IN[implementation][0]
-        verbs = dict(TYPES[self._choice(node, "type", tuple(TYPES), default, name)])
+        verbs: dict[str, Any] = dict(TYPES[self._choice(node, "type", tuple(TYPES), default, name)])
         if implementation in ODDS:
             verbs = {}
         for method in methods:
@@ -176,8 +178,7 @@ class Predictor:
 
     # --- where the models are --------------------------------------------------------------------------------
 
-    def _seek(self, unit: Unit, implementation: str, node: dict[str, Any], parameters: list[Parameter]) -> None:
-        name = unit.name
+    def _seek(self, name: str, implementation: str, node: dict[str, Any], parameters: list[Parameter]) -> None:
         container = self.containers.get(name, {})
         image = str(container.get("image") or "")
         given = next((self.mapping[key] for key in (name, image, _untagged(image)) if key in self.mapping), None)
