@@ -238,13 +238,21 @@ Headers = Iterable[tuple[bytes, bytes]]
 """A request's headers as they came; names are in lower case."""
 
 
+class Marked(NamedTuple):
+    """A request whose answer is to be marked; ``endpoint`` is None where the path is nobody's."""
+
+    headers: Headers
+    path: str = ""
+    id: str = ""
+    endpoint: Served | None = None
+
+
 @runtime_checkable
 class Particular(Protocol):
     """Habits that few platforms have: a protocol may have them beside what ``WireProtocol`` asks for."""
 
-    def marks(self, headers: Headers, request_id: str, endpoint: Served | None) -> list[tuple[str, str]]:
-        """Headers of every answer to a request with these headers, whoever made it; errors too. ``endpoint`` is None
-        where the path is nobody's."""
+    def marks(self, asked: Marked) -> list[tuple[str, str]]:
+        """Headers of every answer to such a request, whoever made it; errors too."""
         ...
 
     def refuse(self, method: str, path: str) -> ModelportError:

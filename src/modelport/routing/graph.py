@@ -217,7 +217,8 @@ async def _translated(endpoint: Any, call: Call, body: Body, run: Run) -> Reply:
     walked = await _Request(endpoint, own, run).answer(entered.body)
     said = dict(walked.headers)
     if _is_over(walked):
-        text = f"{said.get(UNIT)} answered with status {walked.status}"
+        told = bytes(walked.body)[:MAX_TOLD].decode("utf-8", "replace").strip()
+        text = f"{said.get(UNIT)} answered with status {walked.status}: {told}"
         raise ModelRejected("Stopped", text, walked.status).of(said.get(UNIT, ""))
     if len(walked.body) > MAX_ANSWER:
         raise Unconvertible(
@@ -229,6 +230,8 @@ async def _translated(endpoint: Any, call: Call, body: Body, run: Run) -> Reply:
     return await run(endpoint, left, body, None, is_counted=False)
 
 
+MAX_TOLD = 1000
+"""Bytes of a unit's error that another protocol is told."""
 MAX_ANSWER = 2 << 20
 """Bytes of an answer that another protocol can be told: it crosses to the worker beside the request."""
 

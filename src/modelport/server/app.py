@@ -18,7 +18,7 @@ from urllib.parse import quote
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.core.protocol import Moving, Particular, Question, Route, Served, WireProtocol, the_only
+from modelport.core.protocol import Marked, Moving, Particular, Question, Route, Served, WireProtocol, the_only
 from modelport.dataplane import Dataplane, Endpoint
 from modelport.errors import (
     Cancelled,
@@ -223,7 +223,7 @@ class App:
         particular = self._particular.get(bound.owner if bound is not None else self._owner_of(path, methods).name)
         if particular is not None:
             endpoint = bound.route.endpoint if bound is not None else None
-            marks = particular.marks(scope["headers"], request.id, endpoint)
+            marks = particular.marks(Marked(scope["headers"], request.path, request.id, endpoint))
             reply = reply._replace(headers=[*reply.headers, *marks])
         await self._reply(reply, request, send)
 

@@ -106,6 +106,7 @@ def _find(given: argparse.Namespace, settings: config.Settings, timeout: int) ->
 
 def _metrics(port: int) -> Side:
     """The listener for Prometheus."""
+    from modelport.core.protocol import Marked
     from modelport.protocols.seldon.routes import protocol
     from modelport.protocols.seldon.scrape import scraped
     from modelport.server.side import Side
@@ -114,7 +115,7 @@ def _metrics(port: int) -> Side:
 
     def answer(method: str, asked: str, headers: Headers, metrics: Metrics) -> Reply:
         reply = scraped(method, asked, path, metrics.reported.text())
-        return reply._replace(headers=[*reply.headers, *protocol.marks(headers, "", None)])
+        return reply._replace(headers=[*reply.headers, *protocol.marks(Marked(headers))])
 
     return Side("metrics", port, "--metrics-port", answer)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelport.core.call import Reply
 from modelport.core.graph import Unit
-from modelport.core.protocol import Headers, Question, Route, Served
+from modelport.core.protocol import Marked, Question, Route, Served
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import (
     FEEDBACK,
@@ -136,10 +136,10 @@ def _drawn(unit: Unit) -> str:
 # --- marks -----------------------------------------------------------------------------------------------
 
 
-def marks(headers: Headers, request_id: str, endpoint: Served) -> list[tuple[str, str]]:
+def marks(asked: Marked, endpoint: Served) -> list[tuple[str, str]]:
     """Headers of every answer of a graph."""
-    sent = {name: value.decode("latin-1") for name, value in headers}
-    puid = sent.get(PUID.encode()) or puid_of(request_id)
+    sent = {name: value.decode("latin-1") for name, value in asked.headers}
+    puid = sent.get(PUID.encode()) or puid_of(asked.id)
     found = [
         (PUID, puid),
         ("x-content-type-options", "nosniff"),
@@ -152,6 +152,7 @@ def marks(headers: Headers, request_id: str, endpoint: Served) -> list[tuple[str
         found += [
             ("ce-id", puid),
             ("ce-specversion", EVENTS),
+            ("ce-path", asked.path),
             ("ce-type", f"{source}.{options['namespace']}.response"),
             ("ce-source", source),
         ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from modelport.core.call import Reply
-from modelport.core.protocol import Headers, Node, Procedure, Question, Route, Served, not_loaded, nothing_at
+from modelport.core.protocol import Marked, Node, Procedure, Question, Route, Served, not_loaded, nothing_at
 from modelport.errors import ModelportError, ModelUnavailable
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, PUID
@@ -97,11 +97,11 @@ class SeldonProtocol:
         """To the platform everything exists for reading, if only as a file that is not there."""
         return errors.Stray(NOT_FOUND if method in ("GET", "HEAD") else NOT_ALLOWED)
 
-    def marks(self, headers: Headers, request_id: str, endpoint: Served | None) -> list[tuple[str, str]]:
+    def marks(self, asked: Marked) -> list[tuple[str, str]]:
         """Web pages from everywhere may read the answers, and ask before they send."""
-        if endpoint is not None and endpoint.spec.graph is not None:
-            return marks(headers, request_id, endpoint)
-        origin = next((value.decode("latin-1") for name, value in headers if name == b"origin"), None)
+        if asked.endpoint is not None and asked.endpoint.spec.graph is not None:
+            return marks(asked, asked.endpoint)
+        origin = next((value.decode("latin-1") for name, value in asked.headers if name == b"origin"), None)
         if origin is None:
             return [("access-control-allow-origin", "*")]
         return [("access-control-allow-origin", origin), ("vary", "origin")]
