@@ -52,15 +52,34 @@ def copies(notes: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def test_shares_and_copies(server: Running, notes: Path) -> None:
-    before = copies(notes)
+def test_shares(server: Running) -> None:
     counts = Counter(answered(server) for _ in range(ASKED))
     assert set(counts) == {"main", "canary"}  # never the shadow
     assert 250 < counts["main"] < 350  # 300 expected, with a deviation of 8.7
-    until(lambda: copies(notes) == before + ASKED, what="a copy of each request")
+
+
+def idle(server: Running) -> None:
+    """Until no copy is under way."""
+    busy = ("busy", "starting")
+    until(
+        lambda: (
+            not any(server.metric("modelport_workers", endpoint="dep.shadow", state=state) for state in busy)
+            and not server.metric("modelport_queue_length", endpoint="dep.shadow")
+        ),
+        what="the copies",
+    )
+
+
+def test_each_request_is_copied(server: Running, notes: Path) -> None:
+    idle(server)
+    before = copies(notes)
+    for at in range(1, 21):
+        answered(server)
+        until(lambda at=at: copies(notes) == before + at, what="the copy")  # type: ignore[misc]
 
 
 def test_feedback_is_shared_and_copied_too(server: Running, notes: Path) -> None:
+    idle(server)
     before = copies(notes)
     body = {"request": {"data": {"ndarray": [[1]]}}, "reward": 1}
     assert server.post(PATH.replace("predictions", "feedback"), body, headers=JSON).status == 200
@@ -103,6 +122,7 @@ def test_status_is_that_of_who_answers(server: Running) -> None:
 
 
 def test_large_bodies_are_copied(server: Running, notes: Path) -> None:
+    idle(server)
     before = copies(notes)
     body = {"jsonData": {"text": "x" * (2 << 20)}}
     assert server.post(PATH, body, headers=JSON).status == 200
