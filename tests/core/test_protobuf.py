@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from modelport.core import protobuf
 from modelport.core.descriptors import KNOWN, Method, ProtoFile
-from modelport.core.protobuf import NUMBERS, Schema
+from modelport.core.protobuf import NUMBERS, Schema, integers
 from modelport.errors import BodyTooLarge, InvalidBody
 
 SCALARS = [*NUMBERS, "string", "bytes"]
@@ -68,7 +68,7 @@ def real_classes() -> dict[str, Any]:
 
 
 REAL = real_classes()
-BOUNDS = {kind: protobuf._RANGES[kind] for kind in protobuf._RANGES}
+BOUNDS = {kind: integers.RANGES[kind] for kind in integers.RANGES}
 BOUNDS.update(fixed32=BOUNDS["uint32"], fixed64=BOUNDS["uint64"], sfixed32=BOUNDS["int32"], sfixed64=BOUNDS["int64"])
 COLOURS = ["RED", "GREEN", "BLUE", 3, -5]
 
@@ -265,12 +265,12 @@ NUMBER = {field.type: field.number for field in SCHEMA.messages["Many"]}
 
 
 def test_unpacked_and_mixed() -> None:
-    tag = protobuf._varint(NUMBER["int64"] << 3)
-    body = b"".join(tag + protobuf._varint(n) for n in (1, 300, 5))
-    body += protobuf._varint(NUMBER["int64"] << 3 | 2) + b"\x02\x07\x08"
+    tag = integers.varint(NUMBER["int64"] << 3)
+    body = b"".join(tag + integers.varint(n) for n in (1, 300, 5))
+    body += integers.varint(NUMBER["int64"] << 3 | 2) + b"\x02\x07\x08"
     assert SCHEMA.decode("Many", body)["the_int64"].tolist() == [1, 300, 5, 7, 8]
     assert list(REAL["Many"].FromString(body).the_int64) == [1, 300, 5, 7, 8]
-    body = b"".join(protobuf._varint(NUMBER["double"] << 3 | 1) + struct.pack("<d", n) for n in (0.5, 1.5))
+    body = b"".join(integers.varint(NUMBER["double"] << 3 | 1) + struct.pack("<d", n) for n in (0.5, 1.5))
     assert SCHEMA.decode("Many", body)["the_double"].tolist() == [0.5, 1.5]
 
 
@@ -293,7 +293,7 @@ def test_fields_of_another_wire_type_are_skipped_where_that_is_wanted() -> None:
 def test_unknown_fields_are_skipped() -> None:
     alien = Schema("alien", {"Alien": {50: "string a", 51: "double b", 52: "float c", 53: "int64 d", 6: "int32 other"}})
     body = alien.encode("Alien", {"a": "x", "b": 1.0, "c": 2.0, "d": -1, "other": 4})
-    group = protobuf._varint(60 << 3 | 3) + b"\x08\x01" + protobuf._varint(60 << 3 | 4)
+    group = integers.varint(60 << 3 | 3) + b"\x08\x01" + integers.varint(60 << 3 | 4)
     assert SCHEMA.decode("Choice", group + body + group) == {"other": 4}
     assert REAL["Choice"].FromString(group + body + group).other == 4
 
@@ -302,8 +302,8 @@ def nested(depth: int) -> bytes:
     """Choices within choices."""
     body = b""
     for _ in range(depth):
-        body = b"\x12" + protobuf._varint(len(body)) + body
-        body = b"\x1a" + protobuf._varint(len(body)) + body
+        body = b"\x12" + integers.varint(len(body)) + body
+        body = b"\x1a" + integers.varint(len(body)) + body
     return body
 
 
@@ -334,9 +334,9 @@ def test_hostile_bodies(what: str) -> None:
 def deep_list(depth: int) -> bytes:
     body = b""
     for _ in range(depth):
-        body = b"\x32" + protobuf._varint(len(body)) + body
-        body = b"\x0a" + protobuf._varint(len(body)) + body
-    return b"\x1a" + protobuf._varint(len(body)) + body
+        body = b"\x32" + integers.varint(len(body)) + body
+        body = b"\x0a" + integers.varint(len(body)) + body
+    return b"\x1a" + integers.varint(len(body)) + body
 
 
 def test_deep_values() -> None:
@@ -362,18 +362,18 @@ def test_wrong_wire_types_in_plain_values() -> None:
 def test_a_number_cut_off_in_a_packed_field() -> None:
     for kind, size in (("double", 7), ("float", 5), ("fixed64", 9)):
         with pytest.raises(InvalidBody, match="cut off"):
-            SCHEMA.decode("Many", protobuf._varint(NUMBER[kind] << 3 | 2) + bytes([size]) + bytes(size))
+            SCHEMA.decode("Many", integers.varint(NUMBER[kind] << 3 | 2) + bytes([size]) + bytes(size))
     for length in (3, 100):
-        cut = protobuf._varint(NUMBER["int64"] << 3 | 2) + bytes([length]) + b"\x01" * (length - 1) + b"\x80"
+        cut = integers.varint(NUMBER["int64"] << 3 | 2) + bytes([length]) + b"\x01" * (length - 1) + b"\x80"
         with pytest.raises(InvalidBody, match="cut off"):
             SCHEMA.decode("Many", cut)
         long = b"\xff" * 11 + b"\x01" * (length - 1)
         with pytest.raises(InvalidBody, match="10 bytes"):
-            SCHEMA.decode("Many", protobuf._varint(NUMBER["int64"] << 3 | 2) + bytes([len(long)]) + long)
+            SCHEMA.decode("Many", integers.varint(NUMBER["int64"] << 3 | 2) + bytes([len(long)]) + long)
 
 
 def test_a_body_of_very_many_messages_is_refused() -> None:
-    one = protobuf._varint(NUMBER["One"] << 3 | 2) + b"\x00"
+    one = integers.varint(NUMBER["One"] << 3 | 2) + b"\x00"
     with pytest.raises(BodyTooLarge, match="1048576 messages"):
         SCHEMA.decode("Many", one * (protobuf.MAX_MESSAGES + 1))
 
@@ -458,3 +458,15 @@ def test_integers_where_their_size_changes(kind: str) -> None:
     real = REAL["Many"].FromString(SCHEMA.encode("Many", {f"the_{kind}": numbers}))
     assert list(getattr(real, f"the_{kind}")) == numbers
     assert SCHEMA.decode("Many", real.SerializeToString())[f"the_{kind}"].tolist() == numbers
+
+
+def test_a_long_row_of_integers_is_read_in_pieces() -> None:
+    import numpy as np
+
+    numbers = np.arange(200_000) * 977  # of one to four bytes each
+    body = SCHEMA.encode("Many", {"the_int64": numbers})
+    assert len(body) > 2 * integers.CHUNK
+    assert (np.frombuffer(SCHEMA.decode("Many", body)["the_int64"], "i8") == numbers).all()
+    endless = integers.varint(NUMBER["int64"] << 3 | 2) + integers.varint(integers.CHUNK * 2)
+    with pytest.raises(InvalidBody, match="10 bytes"):
+        SCHEMA.decode("Many", endless + b"\xff" * (integers.CHUNK * 2 - 1) + b"\x01")
