@@ -280,6 +280,24 @@ def test_older_hooks_for_feedback(tmp_path: Path) -> None:
         assert answer == {"jsonData": {"type": "Feedback", "reward": 1.0}}
 
 
+WITHOUT = """
+import sys
+sys.modules["google"] = None
+
+
+class Model:
+    def predict_raw(self, message):
+        return message
+"""
+
+
+def test_an_environment_without_protobuf(tmp_path: Path) -> None:
+    with speaking(write(tmp_path / "without", WITHOUT)) as (server, channel):
+        status, text = refused(services.ModelStub(channel).Predict, message(strData="x"))
+        assert (status, "needs the package protobuf" in text) == ("UNKNOWN", True)
+        assert server.post("/predict", {"strData": "x"}, headers={"Content-Type": "application/json"}).status == 200
+
+
 # --- the user's own use of protobuf ----------------------------------------------------------------------
 
 CLASHING = """

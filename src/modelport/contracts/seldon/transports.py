@@ -14,7 +14,7 @@ from typing import Any, Callable, Protocol
 from modelport.contracts.seldon import arrays, protojson, tftensors
 from modelport.contracts.seldon.arrays import Content
 from modelport.contracts.seldon.messages import SCHEMA
-from modelport.errors import InvalidInput
+from modelport.errors import InvalidInput, ModelRejected
 
 MESSAGE, LIST, FEEDBACK = "SeldonMessage", "SeldonMessageList", "Feedback"
 
@@ -152,12 +152,23 @@ def as_json(message: Any) -> dict[str, Any]:
 def protobuf_of(message: Any, kind: str) -> Any:
     """A message as an object of the protobuf library, from its bytes or its JSON; its class is the one that user code
     imports."""
-    made = getattr(importlib.import_module("seldon_core.proto.prediction_pb2"), kind)
+    made = getattr(_generated(), kind)
     if isinstance(message, (bytes, bytearray, memoryview)):
         return made.FromString(bytes(message))
     from google.protobuf import json_format
 
     return json_format.ParseDict(message, made())
+
+
+def _generated() -> Any:
+    """The module with the messages' classes. Raises ``ModelRejected`` where there is no protobuf library."""
+    try:
+        return importlib.import_module("seldon_core.proto.prediction_pb2")
+    except ModuleNotFoundError as fault:
+        if fault.name is None or fault.name.partition(".")[0] != "google":
+            raise
+        text = "the component is to get a message of protobuf: its environment needs the package protobuf"
+        raise ModelRejected("ModuleNotFoundError", text, 500) from None
 
 
 def data_of(message: dict[str, Any]) -> dict[str, Any]:
@@ -177,6 +188,7 @@ def _read(message: dict[str, Any]) -> Content:
         if field in message:
             return Content(message[field], [], meta, None)
     if "customData" in message:
+        _generated()
         from google.protobuf import any_pb2
 
         return Content(any_pb2.Any.FromString(message["customData"]), [], meta, None)
