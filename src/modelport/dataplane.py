@@ -16,7 +16,7 @@ from typing import Any
 
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
-from modelport.core.model import Description, ModelSpec
+from modelport.core.model import Description, ModelSpec, PoolSettings
 from modelport.errors import Cancelled, LoadError, ModelUnloaded, NotFound, ServiceError, Unauthorized
 from modelport.monitoring.metrics import Metrics
 from modelport.pool.body import Body, Spool
@@ -36,6 +36,7 @@ class Endpoint:
         self.spec = spec
         self._keys = [configured(key) for key in keys]
         self.pool: Pool | None = None
+        self.beside: Pool | None = None
         self.stats = Statistics()
         self.times = plane.metrics.times(spec.name)
         apart = spec.graph.apart if spec.graph is not None else {}
@@ -100,6 +101,11 @@ class Endpoint:
     def pools(self) -> list[Pool]:
         """Its own, and those of its parts."""
         return [one.pool for one in (self, *self.parts.values()) if one.pool is not None]
+
+    @property
+    def processes(self) -> list[Pool]:
+        """These and the pool of the process that accompanies them."""
+        return self.pools if self.beside is None else [*self.pools, self.beside]
 
     @property
     def error(self) -> LoadError | None:
@@ -193,7 +199,8 @@ class Statistics:
 class Dataplane:
     """Every endpoint of this server, and the way to each.
 
-    ``base`` is the server's own URL, for models that call it; ``draining`` says that it is about to stop.
+    ``base`` is the server's own URL, for models that call it; ``draining`` says that it is about to stop;
+    ``accompanies`` that models may do more than answer.
     """
 
     def __init__(
@@ -206,6 +213,8 @@ class Dataplane:
         self._codecs = dict(codecs)
         self._contracts = dict(contracts)
         self._settings = settings
+        self.accompanies = False
+        self._accompanying: set[asyncio.Task[None]] = set()
         self._leaving: set[Pool] = set()
         self._starts = asyncio.Semaphore(starts_at_once())
         self.tasks = Tasks(self._order, metrics.reported.of, self._starts, settings)
@@ -262,6 +271,20 @@ class Dataplane:
         order = self._order(endpoint.spec)
         endpoint.pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after, measures)
         endpoint.pool.start()
+        if self.accompanies:
+            task = asyncio.create_task(self._accompany(endpoint, endpoint.pool, order))
+            self._accompanying.add(task)
+            task.add_done_callback(self._accompanying.discard)
+
+    async def _accompany(self, endpoint: Endpoint, pool: Pool, order: dict[str, Any]) -> None:
+        """Starts what a model wants done beside its answers, in a process of its own."""
+        await pool.settled()
+        if endpoint.pool is not pool or pool.description is None or not pool.description.details.get("beside"):
+            return
+        spec = replace(endpoint.spec, name=f"{endpoint.spec.name}, beside it", pool=PoolSettings(1, 1, 1))
+        measures = self.metrics.reported.of(endpoint.spec.name)
+        endpoint.beside = Pool(spec, {**order, "beside": True}, self._starts, self._settings.shrink_after, measures)
+        endpoint.beside.start()
 
     def _order(self, spec: ModelSpec) -> dict[str, Any]:
         """What a worker is told at its start."""
@@ -293,7 +316,7 @@ class Dataplane:
         if isinstance(endpoint, Shared):
             await asyncio.gather(*(self.unload(one.spec.name) for one in endpoint.members))
             return
-        pools = set(endpoint.pools)
+        pools = set(endpoint.processes)
         self._leaving |= pools
         try:
             await asyncio.gather(*(pool.stop(grace=endpoint.spec.pool.run_timeout / 1000) for pool in pools))
@@ -376,7 +399,7 @@ class Dataplane:
 
     async def stop(self, grace: float) -> None:
         """Lets what runs finish, then ends every worker."""
-        pools = {pool for endpoint in self.endpoints for pool in endpoint.pools} | self._leaving
+        pools = {pool for endpoint in self.endpoints for pool in endpoint.processes} | self._leaving
         await asyncio.gather(self.tasks.stop(), *(pool.stop(grace) for pool in pools))
 
 

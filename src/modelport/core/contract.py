@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Callable, NamedTuple, Protocol, runtime_checkable
 
 from modelport.core.call import Call, Outcome
 from modelport.core.model import Description, ModelSpec
@@ -75,4 +75,13 @@ class Carded(Protocol):
 
     def options(self, card: dict[str, Any]) -> dict[str, Any]:
         """The ``options`` of modelport.yaml that say the same as a card."""
+        ...
+
+
+@runtime_checkable
+class Accompanied(Protocol):
+    """What a contract may have whose models do more than answer: those have ``beside`` in their details."""
+
+    def beside(self, spec: ModelSpec) -> Callable[[], Any]:
+        """What the model does in a process of its own for as long as it is served; in a worker."""
         ...

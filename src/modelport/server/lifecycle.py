@@ -114,6 +114,7 @@ class Server:
             settings,
         )
         self.plane.base = self.base
+        self.plane.accompanies = True
         for spec in self._specs:
             self.plane.add(spec, self._keys(spec))
         self.plane.share(self._keys)

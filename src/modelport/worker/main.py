@@ -10,9 +10,9 @@ from typing import Any
 
 from modelport.core import frames
 from modelport.core.board import Board
-from modelport.core.model import Limits, ModelSpec
+from modelport.core.model import Description, Limits, ModelSpec
 from modelport.errors import ModelportError
-from modelport.worker import capture, imports
+from modelport.worker import beside, capture, imports
 from modelport.worker.link import Link
 from modelport.worker.loop import Loop
 
@@ -42,6 +42,11 @@ def main(stream_fd: int, side_fd: int, board_fd: int) -> None:
     try:
         contract = imports.find(order.meta["contract"])
         imports.prepare(spec, contract.shims())
+        if order.meta.get("beside"):
+            work = contract.beside(spec)
+            link.send(frames.READY, {"description": Description("", "").to_dict(), "python": sys.version.split()[0]})
+            beside.run(link, work)
+            return
         model = contract.load(spec)
         codecs = {name: imports.find(f"{module}:codec") for name, module in order.meta["codecs"].items()}
     except BaseException as fault:

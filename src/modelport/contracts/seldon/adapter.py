@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, Callable
 
 from modelport.contracts.seldon import arrays, detect, flasked, foreign
 from modelport.contracts.seldon.branches import branch_of
@@ -62,6 +62,11 @@ class SeldonContract:
                 needs.modules.add("google.protobuf")
         return needs
 
+    def beside(self, spec: ModelSpec) -> Callable[[], Any]:
+        """A component's ``custom_service``; it is another instance than those that answer, and not loaded."""
+        service: Callable[[], Any] = _made(spec).custom_service
+        return service
+
     def load(self, spec: ModelSpec) -> Model:
         if spec.graph is None:
             return _component(spec)
@@ -95,7 +100,11 @@ class Component:
         named = [item["schema"]["names"] for item in metadata.get("inputs", []) if _names_columns(item)]
         columns: list[str] = named[0] if named else []
         inputs = inputs or [Field(name, "FP64", [-1, 1]) for name in columns]
-        details = {"passthrough": self._passes_through, "metadata": self._wrapper.metadata}
+        details = {
+            "passthrough": self._passes_through,
+            "metadata": self._wrapper.metadata,
+            "beside": callable(getattr(self._hooks.component, "custom_service", None)),
+        }
         return Description("table", PLATFORM, columns, inputs, outputs, also=["json", "tensors"], details=details)
 
     def call(self, payload: Payload, call: Call) -> Outcome:
