@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from modelport.core import measures
 from tests.harness import Running, serving, until
 from tests.platforms.seldon.conftest import metrics_port, microservice
 
@@ -214,6 +215,16 @@ def test_more_at_once_than_one_answer_takes_along(metered: Running) -> None:
     report(metered, *(counter("many", 1, number=str(number)) for number in range(1500)))
     assert len(metered.metrics("many_total")) == 1000
     until(lambda: any("more than 1000 metrics at once" in line["message"] for line in metered.logs))
+
+
+def test_what_is_reported_within_one_call_is_bounded() -> None:
+    try:
+        for number in range(5000):
+            measures.report(measures.COUNTER, "many", 1, {"number": str(number)})
+        assert len(measures.reported) <= measures.MAX_AT_ONCE + 1
+    finally:
+        assert len(measures.taken()) == measures.MAX_AT_ONCE
+    assert measures.reported == []
 
 
 def test_a_workers_series_end_with_it(folder: Path) -> None:
