@@ -375,6 +375,13 @@ def test_other_models_are_given_text_bytes_and_json(others: grpc.Channel) -> Non
     assert ask(others, "fn", jsonData=given) == {"meta": {}, "jsonData": given}
 
 
+def test_what_is_known_of_other_models(others: grpc.Channel) -> None:
+    asked = pb.SeldonModelMetadataRequest(name="any")
+    told = services.SeldonStub(others).ModelMetadata(asked, timeout=30, metadata=(("seldon", "total"),))
+    assert (told.name, told.platform, list(told.versions)) == ("total", "drum", ["1"])
+    assert refused(services.ModelStub(others).Metadata, empty_pb2.Empty())[0] == "NOT_FOUND"
+
+
 def test_what_other_models_refuse(others: grpc.Channel) -> None:
     call = services.SeldonStub(others)
     named = {"metadata": (("seldon", "total"),)}

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from modelport.core.protocol import Procedure, Served, the_only
+from modelport.core.call import Reply
+from modelport.core.protocol import Find, Procedure, Question, Served, the_only
 from modelport.errors import NotFound
 from modelport.protocols.seldon.codec import FEEDBACK, METADATA, PLATFORM, PREDICT
-from modelport.protocols.seldon.messages import PACKAGE, SERVICES
+from modelport.protocols.seldon.messages import PACKAGE, SCHEMA, SERVICES
 from modelport.protocols.seldon.rpc_codec import REMOTE
 
 DEPLOYMENT = "seldon"
@@ -25,20 +26,36 @@ VERBS = {
     "ModelMetadata": METADATA,
     "GraphMetadata": "graph-metadata",
 }
-"""What each method asks of a component. Models of other platforms only predict."""
+"""What each method asks of a component. Models of other platforms only predict, and are described."""
 
 
-def procedures(endpoints: Sequence[Served]) -> list[Procedure]:
-    """Every method, for these endpoints."""
+def procedures(endpoints: Sequence[Served], metadata_of: Callable[[Served], dict[str, Any]]) -> list[Procedure]:
+    """Every method, for these endpoints. Where none is of the platform, the front says what they are, by
+    ``metadata_of``."""
     find = finder(endpoints)
-    return [
-        Procedure(f"{PACKAGE}.{service}/{method}", f"{REMOTE}{VERBS[method]}", find)
-        for service, methods in SERVICES.items()
-        for method in methods
-    ]
+    described = (
+        None if any(endpoint.spec.contract == PLATFORM for endpoint in endpoints) else _describer(find, metadata_of)
+    )
+    found = []
+    for service, methods in SERVICES.items():
+        for method in methods:
+            name, verb = f"{PACKAGE}.{service}/{method}", VERBS[method]
+            if verb == METADATA and described is not None:
+                found.append(Procedure(name, answer=described))
+            else:
+                found.append(Procedure(name, f"{REMOTE}{verb}", find))
+    return found
 
 
-def finder(endpoints: Sequence[Served]) -> Callable[[Any, Mapping[str, str]], Served]:
+def _describer(find: Find, metadata_of: Callable[[Served], dict[str, Any]]) -> Callable[[Question], Reply]:
+    def answer(question: Question) -> Reply:
+        endpoint = find(question.body, question.headers)
+        return Reply(200, [], SCHEMA.encode("SeldonModelMetadata", metadata_of(endpoint)))
+
+    return answer
+
+
+def finder(endpoints: Sequence[Served]) -> Find:
     """Who is meant: the only model, else the one that the metadata names."""
     by_name = {endpoint.spec.name: endpoint for endpoint in endpoints}
     only: Served | None = the_only(PLATFORM, endpoints)

@@ -85,7 +85,7 @@ class SeldonProtocol:
         return errors.error(error, request_id)
 
     def procedures(self, node: Node, endpoints: Sequence[Served]) -> list[Procedure]:
-        return procedures(endpoints)
+        return procedures(endpoints, _metadata)
 
     def refusal(self, error: ModelportError, request_id: str) -> Reply:
         return errors.refusal(error, request_id)
