@@ -62,7 +62,9 @@ def _is_told(value: Any, field: Field) -> bool:
         return bool(len(value))
     if field.oneof or field.form in ("message", "plain", "foreign"):
         return True
-    return value != SCHEMA.enums[field.type][0] if field.form == "enum" else bool(value)
+    if field.form == "enum":
+        return bool(value != SCHEMA.enums[field.type][0])
+    return bool(value) or str(value) == "-0.0"
 
 
 def _field(value: Any, field: Field, place: str) -> Any:
