@@ -49,6 +49,5 @@ def test_copies_are_bounded_and_fail_alone() -> None:
         copies.start(lambda: call("d"))
         await asyncio.sleep(0)
         assert begun == Counter("abd")
-        copies.stop()
 
     asyncio.run(run())

@@ -50,10 +50,6 @@ class Copies:
         self._running.add(task)
         task.add_done_callback(self._over)
 
-    def stop(self) -> None:
-        for task in list(self._running):
-            task.cancel()
-
     def _over(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled():

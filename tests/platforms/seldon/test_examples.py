@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.harness import serving
@@ -44,6 +45,59 @@ def test_served_behind_its_own_protocol(name: str) -> None:
     with serving(component(name)) as server:
         answer = server.post(PATHS[name], lying_there(name, "request.json"), headers=JSON)
         assert (answer.status, answer.json()) == (200, lying_there(name, "expected.json"))
+
+
+GRAPH = EXAMPLES / "graph" / "deployment.yaml"
+
+
+def assert_as_expected(answer: Any) -> None:
+    """But for the last digits of its numbers."""
+    expected = lying_there("graph", "expected.json")
+    for side in (answer, expected):
+        side["numbers"] = [side["data"].pop("ndarray"), [metric.pop("value") for metric in side["meta"]["metrics"]]]
+    assert np.allclose(answer["numbers"].pop(0), expected["numbers"].pop(0))
+    assert np.allclose(answer.pop("numbers"), expected.pop("numbers"))
+    assert answer == expected
+
+
+def test_the_graph_from_the_shell() -> None:
+    done = modelport("call", GRAPH)
+    assert done.returncode == 0, done.stderr
+    assert_as_expected(json.loads(done.stdout))
+    done = modelport("check", GRAPH)
+    assert done.returncode == 0, done.stdout
+    done = modelport("inspect", GRAPH)
+    folder = GRAPH.parent
+    assert done.stdout == "\n".join(
+        [
+            f"flats  seldon, version 1, 1 worker(s): {GRAPH}",
+            f"metres  transform-input  Metres.Metres in {folder}",
+            f"└─ by-size  route, send-feedback  BySize.BySize in {folder}",
+            f"   ├─ small  predict, send-feedback  Rent.Rent in {EXAMPLES / 'rent'}",
+            f"   └─ mean  aggregate  Mean.Mean in {folder}",
+            f"      ├─ old  predict, send-feedback  Rent.Rent in {EXAMPLES / 'rent'}",
+            f"      └─ new  predict, send-feedback  Rent.Rent in {EXAMPLES / 'rent'}",
+            "              own workers: it is marked as isolated",
+            "",
+        ]
+    )
+    told = json.loads(modelport("inspect", GRAPH, "--json").stdout)
+    (router,) = told[0]["graph"]["children"]
+    assert [child["name"] for child in router["children"]] == ["small", "mean"]
+
+
+def test_the_graph_served() -> None:
+    with serving(GRAPH, "--port", "0", verb=("seldon", "deployment")) as server:
+        answer = server.post(
+            "/seldon/homes/flats/api/v1.0/predictions", lying_there("graph", "request.json"), headers=JSON
+        )
+        assert answer.status == 200, answer
+        assert_as_expected(answer.json())
+        small = {"data": {"ndarray": [[300, 1]]}, "meta": {}}
+        answer = server.post("/api/v1.0/predictions", small, headers=JSON)
+        assert answer.json()["meta"]["routing"]["by-size"] == 0
+        metrics = [server.metric("rent_requests_total", model_name=name) for name in ("small", "old", "new")]
+        assert metrics == [1, 1, 1]
 
 
 def test_all_that_the_model_does() -> None:
