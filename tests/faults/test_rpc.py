@@ -6,6 +6,8 @@ import base64
 import os
 import queue
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -350,19 +352,38 @@ def test_metadata_reaches_a_model_that_asks_for_it(tmp_path: Path, channel: Any)
         assert b"gzip" not in answer
 
 
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_or_is_none(tmp_path: Path) -> None:
     folder = write_service(tmp_path / "service", function(), code={"functions.py": ECHO})
     with serving(folder, *RPC) as server:
-        port = server.rpc.rpartition(":")[2]
-        other = launch(folder, "--grpc-port", port)
+        taken = server.rpc.rpartition(":")[2]
+        others = {port: launch(folder, "--grpc-port", port) for port in (taken, "99999")}
         try:
-            assert other.process.wait(30) == 2
-            text = "\n".join(other.raw_logs)
-            assert f"cannot listen on 127.0.0.1 port {port} for gRPC" in text
-            assert "--grpc-port" in text
-            assert "Traceback" not in text
+            for port, other in others.items():
+                assert other.process.wait(30) == 2
+                until(lambda other=other: any("hint" in line for line in other.raw_logs))
+                text = "\n".join(other.raw_logs)
+                assert f"cannot listen on 127.0.0.1 port {port} for gRPC" in text
+                assert "--grpc-port" in text
+                assert "Traceback" not in text
         finally:
-            other.kill()
+            for other in others.values():
+                other.kill()
+
+
+def test_an_environment_without_any_package(tmp_path: Path, channel: Any) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    source = "import sys\n\n\ndef run(**data):\n    return {**data, 'google': 'google' in sys.modules}\n"
+    folder = write_service(tmp_path / "service", function(pool=ONE), code={"functions.py": source})
+    (folder / "modelport.yaml").write_text(f"environment: {tmp_path / 'bare'}\n")
+    numbers = [0, -1, 1 << 40] * 50
+    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="n", datatype="INT64", shape=[len(numbers)])
+    tensor.contents.int64_contents.extend(numbers)
+    request = service_pb2.ModelInferRequest(model_name="fn", inputs=[tensor])
+    with serving(folder, *RPC) as server:
+        body = channel(server).unary_unary(METHOD)(request.SerializeToString(), timeout=20)
+        answer = {output.name: output.contents for output in service_pb2.ModelInferResponse.FromString(body).outputs}
+        assert list(answer["n"].int64_contents) == numbers
+        assert list(answer["google"].bool_contents) == [False]
 
 
 def test_without_the_package(tmp_path: Path) -> None:

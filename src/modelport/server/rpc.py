@@ -30,6 +30,7 @@ from modelport.server.ids import RequestIds
 from modelport.server.reflection import reflection
 from modelport.server.rpc_health import health
 
+MAX_PORT = 65535
 MAX_TOLD = 3000
 """Letters of an error's text: it travels in a header, and clients take few bytes of those."""
 MAX_IN_FLIGHT = 16
@@ -91,9 +92,10 @@ class RpcServer:
         """Takes the port. Raises ``SetupError`` naming it when that is not possible."""
         place = f"[{host}]" if ":" in host else host
         try:
-            self.port = self._server.add_insecure_port(f"{place}:{port}")
+            if port <= MAX_PORT:  # gRPC would take the rest of a division for one
+                self.port = self._server.add_insecure_port(f"{place}:{port}")
         except RuntimeError:
-            self.port = 0
+            pass
         if not self.port:
             raise SetupError(
                 f"cannot listen on {host} port {port} for gRPC",

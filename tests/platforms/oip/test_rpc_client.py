@@ -16,6 +16,9 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from modelport.core.call import Call
+from modelport.core.model import Description, ModelSpec, Split
+from modelport.protocols.oip.rpc_codec import CONTENTS, codec
 from tests.harness import Running, serving
 from tests.platforms.oip import models
 from tests.platforms.oip.conftest import RPC
@@ -66,6 +69,15 @@ def test_health_and_metadata(noop: Any) -> None:
     assert [(i.name, i.datatype, list(i.shape)) for i in described.inputs] == [("x", "FP64", [-1, 4])]
 
 
+def test_a_model_that_shares_a_name_answers_to_that_too() -> None:
+    spec = ModelSpec("part", "tensors", "/", split=Split("whole", 1.0))
+    described = Description("tensors", "tensors")
+    for name in ("part", "whole"):
+        body = service_pb2.ModelInferRequest(model_name=name, inputs=[asked("a", "INT64", [0])]).SerializeToString()
+        payload, _ = codec.decode(Call("1", "oip.grpc", "infer", {}, "", ""), body, spec, described)
+        assert [tensor.name for tensor in payload.items] == ["a"]
+
+
 def test_what_is_not_there(noop: Any) -> None:
     for ask in (
         lambda: noop.is_model_ready("none"),
@@ -91,8 +103,6 @@ def test_every_number_type_comes_back_as_it_went(noop: Any, code: str) -> None:
 
 @pytest.mark.parametrize("code", TYPES)
 def test_typed_contents_are_answered_with_such(tensors: Running, code: str) -> None:
-    from modelport.protocols.oip.rpc_codec import CONTENTS
-
     array = extreme(code)
     datatype = np_to_triton_dtype(array.dtype)
     sent = asked("a", datatype, list(array.shape), **{CONTENTS[datatype]: array.reshape(-1).tolist()})
