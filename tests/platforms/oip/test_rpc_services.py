@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tritonclient.grpc import service_pb2
 
 from modelport.protocols.oip.messages import SCHEMA
+from modelport.server.rpc_health import FILE
 from tests.harness import Running
 from tests.platforms.oip.test_rpc_client import SERVICE, asked
 
@@ -30,6 +31,9 @@ def test_health(tensors: Running) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             stub.Check(unknown, timeout=20)
         assert caught.value.code().name == "NOT_FOUND"
+        body = channel.unary_unary("/grpc.health.v1.Health/List")(b"", timeout=20)
+        listed = FILE.schema.decode("HealthListResponse", body)["statuses"]
+        assert listed[""] == listed[OURS] == {"status": "SERVING"}
         watched = stub.Watch(unknown)
         assert next(watched).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         watched.cancel()
