@@ -49,12 +49,12 @@ class DrumContract:
         if target in ("transform", "unstructured"):
             return {}
         labels = options["labels"] if target in CLASSES else None
-        is_binary = target == "binary" and labels is not None
+        binary = labels if target == "binary" else None
         told = {
             "name": options["target_name"],
             "type": target,
-            "classLabels": labels[::-1] if is_binary else labels,
-            "positiveClass": labels[1] if is_binary else None,
+            "classLabels": binary[::-1] if binary is not None else labels,
+            "positiveClass": binary[1] if binary is not None else None,
             "threshold": options["threshold"],
         }
         return {"target": {name: value for name, value in told.items() if value is not None}}
