@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from modelport.core.measures import COUNTER, GAUGE, TIMER
+from modelport.core.measures import COUNTER, GAUGE, TIMER, check
 from modelport.monitoring.histogram import Histogram
 
 TIMER_SECONDS = (
@@ -63,6 +63,7 @@ class Reported:
 
     def _may_add(self, key: Key, worker: int) -> bool:
         kind, name, labels = key
+        check(name, dict(labels))
         texts = [name, *(text for label in labels for text in label)]
         if kind not in TYPES or set(map(type, texts)) != {str}:
             raise TypeError("a metric of no known form")

@@ -255,7 +255,7 @@ class Worker:
         status, headers, code, nanoseconds, *measured = frame.meta
         if not isinstance(status, int) or not 100 <= status <= 599:
             raise BrokenFrame(f"{status!r} is no status")
-        if not isinstance(code, (str, type(None))) or set(map(type, nanoseconds)) - {int}:
+        if not isinstance(code, (str, type(None))) or set(map(type, nanoseconds)) - {int} or len(measured) > 1:
             raise BrokenFrame("a reply of no known form")
         reply = Reply(status, [(str(name), str(value)) for name, value in headers], frame.body, code)
         for items in measured:

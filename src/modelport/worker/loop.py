@@ -169,6 +169,7 @@ class Loop:
                     return [self._encode(item, part, share) for item, part in zip(asked, parts)]
             except ModelportError:
                 pass
+            measures.reported.clear()  # each will be measured again
         answers = []
         for item in asked:
             capture.current.request = item.call.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,34 @@ def test_more_at_once_than_one_answer_takes_along(metered: Running) -> None:
     report(metered, *(counter("many", 1, number=str(number)) for number in range(1500)))
     assert len(metered.metrics("many_total")) == 1000
     until(lambda: any("more than 1000 metrics at once" in line["message"] for line in metered.logs))
+
+
+BATCHED = """
+import time
+
+from seldon_core.user_model import SeldonResponse
+
+
+class Batched:
+    def predict(self, X, names, meta=None):
+        time.sleep(0.2)
+        if len(X) > 1:
+            return SeldonResponse(X[:1, 0], metrics=[{"type": "COUNTER", "key": "rows", "value": len(X)}])
+        return SeldonResponse(X[:, 0], metrics=[{"type": "COUNTER", "key": "rows", "value": len(X)}])
+"""
+
+
+def test_what_a_batch_measured_counts_once_if_it_is_run_again_one_by_one(tmp_path: Path) -> None:
+    (tmp_path / "Batched.py").write_text(BATCHED)
+    (tmp_path / "modelport.yaml").write_text(
+        "contract: seldon\ncomponent: Batched\nname: b\nbatching: {maxRequests: 8}\n"
+    )
+    with serving(tmp_path) as server, ThreadPoolExecutor(6) as pool:
+        asked = {"inputs": [{"name": "a", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}]}
+        answers = list(pool.map(lambda _: server.post("/v2/models/b/infer", asked, headers=JSON).status, range(6)))
+        assert answers == [200] * 6
+        assert any(int(labels["size"]) > 1 for labels, _ in server.metrics("modelport_batches_total"))
+        assert server.metric("rows_total") == 6
 
 
 def test_what_is_reported_within_one_call_is_bounded() -> None:

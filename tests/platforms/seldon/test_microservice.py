@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from modelport.cli.seldon import podinfo
-from modelport.cli.seldon.microservice import _parsed, _settings
+from modelport.cli.seldon.microservice import _parsed, _pidfile, _settings
 from tests.harness import until
 from tests.platforms.seldon.conftest import COMPONENTS, MICROSERVICE, PORTS, metrics_port, microservice
 
@@ -175,6 +175,14 @@ def test_the_process_id_file_is_there_while_it_runs(package: Path) -> None:
         assert "names a process that runs" in other.stderr
         assert server.stop() == 0
     assert not file.exists()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1 2", "", "9" * 30, "pid"])
+def test_a_file_that_names_no_process_is_replaced(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pid").write_text(text)
+    with _pidfile(str(tmp_path / "pid")):
+        assert int((tmp_path / "pid").read_text()) == os.getpid()
+    assert not (tmp_path / "pid").exists()
 
 
 def test_options_without_a_meaning_say_so_once() -> None:

@@ -141,9 +141,11 @@ def _pidfile(file: str | None) -> Iterator[None]:
 
 def _runs(place: Path) -> bool:
     try:
-        os.kill(int(place.read_text()), 0)
+        pid = int(place.read_text())
+        if pid > 0:
+            os.kill(pid, 0)
     except PermissionError:
         return True
     except (OSError, ValueError, OverflowError):
         return False
-    return True
+    return pid > 0
