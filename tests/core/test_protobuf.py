@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from modelport.core import protobuf
 from modelport.core.descriptors import KNOWN, Method, ProtoFile
 from modelport.core.protobuf import NUMBERS, Schema, integers
+from modelport.core.protobuf import rows as short
 from modelport.errors import BodyTooLarge, InvalidBody
 
 SCALARS = [*NUMBERS, "string", "bytes"]
@@ -238,6 +239,56 @@ def test_a_list_of_numbers_takes_the_short_way(numbers: list[float]) -> None:
         real.list.values.add().number_value = number
     assert SCHEMA.decode("Known", real.SerializeToString())["list"] == numbers
     assert SCHEMA.encode("Known", {"list": numbers}) == real.SerializeToString()
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[list[Any]]:
+    """Rows of numbers, most of them alike; one cell or one row may be another thing."""
+    width = draw(st.integers(1, 12))
+    row = st.lists(st.floats(allow_nan=False), min_size=width, max_size=width)
+    rows: list[list[Any]] = draw(st.lists(row, min_size=1, max_size=30))
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(rows) - 1))
+        rows[at] = draw(st.sampled_from([[], [None] * width, ["x"] * width, rows[at][:-1], [rows[at]], [True] * width]))
+    return rows
+
+
+@given(tables())
+def test_rows_of_numbers_take_the_short_way(rows: list[list[Any]]) -> None:
+    real = REAL["Known"]()
+    real.list.extend(rows)
+    assert SCHEMA.decode("Known", real.SerializeToString())["list"] == rows
+    assert SCHEMA.encode("Known", {"list": rows}) == real.SerializeToString()
+
+
+@given(tables(), st.data())
+def test_damaged_rows_take_the_short_way_only_if_it_leads_there(rows: list[list[Any]], data: st.DataObject) -> None:
+    real = struct_pb2.ListValue()
+    real.extend(rows)
+    body = bytearray(real.SerializeToString())
+    for _ in range(data.draw(st.integers(0, 2))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    read = short.read(memoryview(body))
+    if read is not None:
+        again = struct_pb2.ListValue()
+        again.extend(read)
+        assert again.SerializeToString() == struct_pb2.ListValue.FromString(bytes(body)).SerializeToString()
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_a_row_that_is_no_longer_than_the_others(at: int) -> None:
+    """Seven letters take as many bytes as a number."""
+    rows: list[list[Any]] = [[float(row), 0.5] for row in range(10)]
+    rows[at] = [1.0, "letters"]
+    real = REAL["Known"]()
+    real.list.extend(rows)
+    assert SCHEMA.decode("Known", real.SerializeToString())["list"] == rows
+
+
+def test_a_small_body_cannot_claim_many_rows() -> None:
+    head = b"\x1a\x7f\x0a\xff\xff\xff\xff\x07\x32\xff\xff\xff\xff\x07"
+    with pytest.raises(InvalidBody):
+        SCHEMA.decode("Known", head + bytes(0x7F - len(head) + 2))
 
 
 def test_numbers_lie_in_the_body_uncopied() -> None:

@@ -6,11 +6,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
+from modelport.core.protobuf import rows
 from modelport.core.protobuf.fields import MAX_DEPTH
 from modelport.core.protobuf.integers import varint
 
-NUMBER_IN_LIST = b"\x0a\x09\x11"
-"""What stands before each number of a ListValue: an element of 9 bytes, which is a double."""
 DOUBLE = struct.Struct("<d")
 
 
@@ -39,7 +38,10 @@ def write_value(value: Any, depth: int) -> bytes:
 def write_list(values: Any, depth: int) -> bytes:
     """A ListValue."""
     if set(map(type, values)) == {float}:
-        return b"".join([NUMBER_IN_LIST + DOUBLE.pack(value) for value in values])
+        return b"".join([rows.NUMBER + DOUBLE.pack(value) for value in values])
+    written = rows.write(values) if depth < MAX_DEPTH - 2 else None
+    if written is not None:
+        return written
     parts = []
     for value in values:
         inner = write_value(value, depth + 1)

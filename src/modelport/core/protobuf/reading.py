@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from modelport.core.protobuf import rows
 from modelport.core.protobuf.fields import (
     BYTES,
     END_GROUP,
@@ -22,7 +23,7 @@ from modelport.core.protobuf.fields import (
     entry_of,
 )
 from modelport.core.protobuf.integers import LOW_64, signed, unpacked
-from modelport.core.protobuf.plain import DOUBLE, NUMBER_IN_LIST
+from modelport.core.protobuf.plain import DOUBLE
 from modelport.errors import BodyTooLarge, InvalidBody
 
 MAX_MESSAGES = 1 << 20
@@ -278,11 +279,13 @@ class Reader:
 
     def _list(self, at: int, end: int, depth: int) -> list[Any]:
         count, rest = divmod(end - at, 11)
-        if not rest and count:
-            view = self._data[at:end]
-            if all(bytes(view[i::11]) == NUMBER_IN_LIST[i : i + 1] * count for i in range(3)):
-                return [number for (number,) in struct.iter_unpack("<3xd", view)]
-        found = []
+        view = self._data[at:end]
+        if not rest and count and all(bytes(view[i::11]) == rows.NUMBER[i : i + 1] * count for i in range(3)):
+            return [number for (number,) in struct.iter_unpack("<3xd", view)]
+        read = rows.read(view) if depth < MAX_DEPTH - 2 else None
+        if read is not None:
+            return read
+        found: list[Any] = []
         for tag, start, stop in self.parts(at, end, depth):
             if tag == _FIRST:
                 found.append(self._value(start, stop, depth + 1))
