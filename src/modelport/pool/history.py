@@ -8,14 +8,15 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 from modelport.core.model import ModelSpec
 from modelport.core.task import DONE, FAILED, RUNNING, Task
-from modelport.errors import NotFound
+from modelport.errors import NotFound, ServiceError
 
 KEPT = 1000
 """Ended tasks of a model; beyond, the oldest go."""
-BUSY = 5.0
+BUSY = 1.0
 """Seconds to wait for another server that writes."""
 OUTPUT = 4 << 20
 """Bytes of output after which a new file is begun; the one before is kept, those before that are not."""
@@ -59,11 +60,15 @@ class History:
                 self._base.execute(_FAIL, (FAILED, time.time(), "the server ended before the task did", other))
 
     def add(self, spec: ModelSpec, task: Task) -> None:
-        self._base.execute(
-            "INSERT INTO tasks (id, state, arguments, created, ended, result, message, root, model, owner) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*task, spec.root, spec.name, self._owner),
-        )
+        """Raises ``ServiceError`` where it cannot be written down."""
+        try:
+            self._base.execute(
+                "INSERT INTO tasks (id, state, arguments, created, ended, result, message, root, model, owner) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*task, spec.root, spec.name, self._owner),
+            )
+        except sqlite3.Error as fault:
+            raise ServiceError(f"the task cannot be written down: {fault}") from None
         old = self._base.execute(
             "SELECT id FROM tasks WHERE root = ? AND model = ? AND ended IS NOT NULL ORDER BY created DESC "
             "LIMIT -1 OFFSET ?",
@@ -73,21 +78,26 @@ class History:
             self.delete(key)
 
     def begin(self, key: str) -> None:
-        self._base.execute("UPDATE tasks SET state = ? WHERE id = ?", (RUNNING, key))
+        self._change("UPDATE tasks SET state = ? WHERE id = ?", RUNNING, key)
 
     def end(self, key: str, result: bytes | None, message: str = "") -> None:
         """Without a result it has failed."""
         state = DONE if result is not None else FAILED
-        self._base.execute(
-            "UPDATE tasks SET state = ?, ended = ?, result = ?, message = ? WHERE id = ?",
-            (state, time.time(), result, message, key),
-        )
+        change = "UPDATE tasks SET state = ?, ended = ?, result = ?, message = ? WHERE id = ?"
+        self._change(change, state, time.time(), result, message, key)
 
     def delete(self, key: str) -> None:
-        self._base.execute("DELETE FROM tasks WHERE id = ?", (key,))
+        self._change("DELETE FROM tasks WHERE id = ?", key)
         for path in self._files(key):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+    def _change(self, words: str, *values: Any) -> None:
+        """A full disk keeps no task from running."""
+        try:
+            self._base.execute(words, values)
+        except sqlite3.Error as fault:
+            _log.error("the history of tasks is not up to date: %s", fault)
 
     def all(self, spec: ModelSpec) -> list[Task]:
         rows = self._base.execute(

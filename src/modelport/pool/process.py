@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from modelport.core.call import Reply
 from modelport.core.frames import BrokenFrame, Frame
 from modelport.core.model import ModelSpec
 from modelport.errors import ModelRaised
+from modelport.pool import scratch
 from modelport.pool.link import Link
 from modelport.pool.queue import Ticket
 from modelport.pool.stream import Stream
@@ -81,7 +81,7 @@ class Worker:
         self.failure: dict[str, Any] | None = None
         self.cause = ""
         self.heard: Callable[[str], None] | None = None
-        self._scratch: str | None = None
+        self._scratch = ""
         self._pipe: asyncio.BaseTransport | None = None
         self._sent = 0
         self._handed: deque[list[Ticket]] = deque()
@@ -98,7 +98,7 @@ class Worker:
         side, their_side = socket.socketpair()
         read_end, write_end = os.pipe()
         shared = tempfile.TemporaryFile()  # noqa: SIM115
-        self._scratch = tempfile.mkdtemp(prefix="modelport-")
+        self._scratch = scratch.folder()
         self._board = Board(shared.fileno())
         try:
             theirs = (their_stream.fileno(), their_side.fileno(), shared.fileno())
@@ -113,7 +113,7 @@ class Worker:
                 start_new_session=True,
             )
         except OSError:
-            self._clear()
+            scratch.clear(self._scratch)
             stream.close()
             side.close()
             os.close(read_end)
@@ -335,13 +335,8 @@ class Worker:
         if self._pipe is not None:  # something that the model left behind may hold the other end
             self._pipe.close()
         self._observer.measures.drop(self.pid)
-        self._clear()
+        scratch.clear(self._scratch)
         self._observer.worker_dead(self, exit_cause(code))
-
-    def _clear(self) -> None:
-        """Nothing of its folder stays, whatever it was ended by."""
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def resident(process: int | str) -> int:

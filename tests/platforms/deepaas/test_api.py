@@ -327,6 +327,21 @@ def test_a_model_that_does_not_load_ends_the_server(tmp_path: Path) -> None:
         assert other.get("/healthz/ready").status == 200
 
 
+def test_a_model_that_is_not_well_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("raise RuntimeError('bad')\n")
+    (tmp_path / "mute.py").write_text("def get_metadata():\n    return 1 / 0\n")
+    (tmp_path / "good.py").write_text("def get_metadata():\n    return {'description': 'fine'}\n")
+    points = "".join(f"    {name} = {name}\n" for name in ("bad", "good", "mute"))
+    (tmp_path / "setup.cfg").write_text(f"[options.entry_points]\ndeepaas.v2.model =\n{points}")
+    with serving(tmp_path, "--no-exit-on-load-error", verb=RUN) as server:
+        told = {model["id"]: model["description"] for model in server.get("/v2/models/").json()["models"]}
+        assert told["good"] == "fine"
+        assert told["bad"] == "bad is starting: RuntimeError: bad"
+        assert told["mute"] == "mute could not tell its metadata; the server's log says more"
+        assert [server.get(f"/v2/models/{name}/").status for name in ("bad", "good", "mute")] == [503, 200, 500]
+        assert server.get("/swagger.json").status == 200
+
+
 def test_it_asks_for_the_key(folder: Path) -> None:
     with serving(folder, "--api-key", "secret", verb=RUN) as server:
         assert predict(server, how="x").status == 401

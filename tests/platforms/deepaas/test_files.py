@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import threading
@@ -80,7 +82,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def left(server: Running) -> list[Path]:
     """The files that are there now."""
-    return [path for path in server.temporary.rglob("*") if path.is_file()]  # type: ignore[attr-defined]
+    return files_in(server.temporary)  # type: ignore[attr-defined]
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
 
 
 def ask(
@@ -126,6 +132,32 @@ def test_it_goes_with_its_worker(server: Running) -> None:
     os.kill(worker.pid, signal.SIGKILL)
     thread.join(20)
     until(lambda: left(server) == [], what="the file to go")
+
+
+def test_it_goes_with_the_next_server(tmp_path: Path, server: Running) -> None:
+    """What a killed one left; what a living one has stays."""
+    folder = server.temporary.parent  # type: ignore[attr-defined]
+    env = {"TMPDIR": str(tmp_path)}
+    with serving(folder, verb=RUN, env=env) as first:
+        thread = threading.Thread(target=ignoring_the_end, args=(first,))
+        thread.start()
+        until(lambda: files_in(tmp_path), what="the file")
+        os.kill(first.pid, signal.SIGKILL)
+        thread.join(20)
+    assert len(files_in(tmp_path)) == 1
+    with serving(folder, verb=RUN, env=env) as second:
+        assert files_in(tmp_path) == []
+        with serving(folder, verb=RUN, env=env) as third:
+            assert len(list(tmp_path.glob("modelport-*"))) == 2
+            assert third.stop() == 0
+        assert ask(second)[0] == 200
+        assert second.stop() == 0
+    assert list(tmp_path.glob("modelport-*/*")) == []
+
+
+def ignoring_the_end(server: Running) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        ask(server, "hang")
 
 
 def test_a_large_one_costs_no_memory(server: Running) -> None:

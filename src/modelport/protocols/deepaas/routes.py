@@ -47,7 +47,7 @@ class DeepaasProtocol:
             "/": lambda question: _json(_versions(question.path.rstrip("/"), has_docs)),
             "/v2/": lambda question: _json(_version(_base(question, "/v2/"))),
             f"{MODELS}/": lambda question: _json(
-                {"models": [_metadata(endpoint, _base(question, f"{MODELS}/")) for endpoint in endpoints]}
+                {"models": [_listed(endpoint, _base(question, f"{MODELS}/")) for endpoint in endpoints]}
             ),
             "/v2/debug/": _debugging(endpoints),
             "/swagger.json": lambda question: _json(document(endpoints, _base(question, "/swagger.json"))),
@@ -127,19 +127,30 @@ def _link(relation: str, href: str, media_type: str = "application/json") -> dic
     return {"rel": relation, "type": media_type, "href": href}
 
 
+def _listed(endpoint: Served, base: str) -> dict[str, Any]:
+    """The same among others, where a model that is not well must not hide them."""
+    try:
+        return _metadata(endpoint, base)
+    except ModelportError as error:
+        return {**_known(endpoint, base), "description": error.message}
+
+
 def _metadata(endpoint: Served, base: str) -> dict[str, Any]:
     """What the model says of itself, over what is known anyway. Raises ``ModelError`` where it failed to say it."""
     name, description = endpoint.spec.name, endpoint.description
-    known: dict[str, Any] = {"id": name, "name": name}
-    known["links"] = [{"rel": "self", "href": f"{base}{MODELS}/{quote(name)}"}]
     if description is None:
         raise ModelUnavailable(f"{name} is {endpoint.state}: {endpoint.reason}")
     if description.platform != PLATFORM:
-        return {**known, "description": f"A model of the platform {endpoint.spec.contract}"}
+        return {**_known(endpoint, base), "description": f"A model of the platform {endpoint.spec.contract}"}
     metadata = description.details["metadata"]
     if metadata is None:
         raise ModelError(f"{name} could not tell its metadata; the server's log says more")
-    return {**known, **metadata}
+    return {**_known(endpoint, base), **metadata}
+
+
+def _known(endpoint: Served, base: str) -> dict[str, Any]:
+    name = endpoint.spec.name
+    return {"id": name, "name": name, "links": [{"rel": "self", "href": f"{base}{MODELS}/{quote(name)}"}]}
 
 
 def _train_routes(node: Node, endpoint: Served, base: str) -> list[Route]:
