@@ -280,6 +280,34 @@ def test_older_hooks_for_feedback(tmp_path: Path) -> None:
         assert answer == {"jsonData": {"type": "Feedback", "reward": 1.0}}
 
 
+EITHER = """
+from seldon_core.proto import prediction_pb2
+
+
+class Model:
+    def predict_raw(self, message):
+        return prediction_pb2.SeldonMessage(strData="protobuf", meta=prediction_pb2.Meta(puid="7"))
+
+    def transform_input_raw(self, message):
+        return {"data": {"tensor": {"shape": [1], "values": [0.5]}}, "meta": {"tags": {"a": 1}}}
+
+    def transform_output_raw(self, message):
+        return {"nonsense": 1}
+"""
+
+
+def test_hooks_may_answer_in_either_form(tmp_path: Path) -> None:
+    with speaking(write(tmp_path / "either", EITHER)) as (server, channel):
+        asked, headers = message(strData="x"), {"Content-Type": "application/json"}
+        both = {"strData": "protobuf", "meta": {"puid": "7"}}
+        assert predict(channel, strData="x") == both
+        assert server.post("/predict", {"strData": "x"}, headers=headers).json() == both
+        told = services.TransformerStub(channel).TransformInput(asked)
+        assert (list(told.data.tensor.values), told.meta.tags["a"].number_value) == ([0.5], 1.0)
+        status, text = refused(services.OutputTransformerStub(channel).TransformOutput, asked)
+        assert (status, 'no field named "nonsense"' in text) == ("UNKNOWN", True)
+
+
 WITHOUT = """
 import sys
 sys.modules["google"] = None
