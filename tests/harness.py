@@ -57,7 +57,7 @@ class Running:
 
     def _keep_said(self, line: str) -> None:
         self.said.append(line)
-        found = re.search(r"http://[^/\s]*:(\d+)", line)
+        found = re.search(r"https?://[^/\s]*:(\d+)", line)
         if found and not self.port:
             self.port = int(found.group(1))
 

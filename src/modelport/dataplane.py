@@ -17,7 +17,16 @@ from typing import Any
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.model import Description, ModelSpec, PoolSettings
-from modelport.errors import Cancelled, LoadError, ModelUnloaded, NotFound, ServiceError, Unauthorized
+from modelport.core.protocol import Deployments
+from modelport.errors import (
+    Cancelled,
+    LoadError,
+    ModelportError,
+    ModelUnloaded,
+    NotFound,
+    ServiceError,
+    Unauthorized,
+)
 from modelport.monitoring.metrics import Metrics
 from modelport.pool.body import Body, Spool
 from modelport.pool.pool import Pool
@@ -27,10 +36,12 @@ from modelport.pool.stream import Stream
 from modelport.pool.tasks import Tasks
 from modelport.routing import graph as walk
 from modelport.routing.shares import Copies, Shares
+from modelport.routing.shelf import Shelf, Superseded
 
 
 class Endpoint:
-    """One served model: its pool, its keys, its counts."""
+    """One served model: its pool, its keys, its counts. One that ``is_gone`` has given its name to another, or to none;
+    ``fault`` is why it cannot be loaded at all."""
 
     def __init__(self, spec: ModelSpec, plane: Dataplane, keys: Sequence[str]) -> None:
         self.spec = spec
@@ -39,8 +50,16 @@ class Endpoint:
         self.beside: Pool | None = None
         self.stats = Statistics()
         self.times = plane.metrics.times(spec.name)
+        self.fault: ModelportError | None = None
+        self.is_gone = False
+        self._plane = plane
+        self.become(spec)
+
+    def become(self, spec: ModelSpec) -> None:
+        """Takes what is known of the model now; it must not be loaded."""
+        self.spec = spec
         apart = spec.graph.apart if spec.graph is not None else {}
-        self.parts = {unit: Endpoint(part, plane, ()) for unit, part in apart.items()}
+        self.parts = {unit: Endpoint(part, self._plane, ()) for unit, part in apart.items()}
 
     @property
     def description(self) -> Description | None:
@@ -200,7 +219,7 @@ class Dataplane:
     """Every endpoint of this server, and the way to each.
 
     ``base`` is the server's own URL, for models that call it; ``draining`` says that it is about to stop;
-    ``accompanies`` that models may do more than answer.
+    ``accompanies`` that models may do more than answer. With a ``shelf`` models are loaded when they are asked.
     """
 
     def __init__(
@@ -210,6 +229,9 @@ class Dataplane:
         self.metrics = metrics
         self.draining = False
         self.base = ""
+        self.is_single = False
+        self.deployments: Deployments | None = None
+        self.shelf: Shelf[Endpoint] | None = None
         self._codecs = dict(codecs)
         self._contracts = dict(contracts)
         self._settings = settings
@@ -303,7 +325,10 @@ class Dataplane:
         if isinstance(endpoint, Shared):
             await asyncio.gather(*(self.load(one.spec.name) for one in endpoint.members))
             return
-        if endpoint.state in ("unloaded", "failed"):
+        if self.shelf is not None:
+            async with self.shelf.lent(endpoint):
+                await endpoint.settled()
+        elif endpoint.state in ("unloaded", "failed"):
             self.start(endpoint)
         await endpoint.settled()
         if endpoint.state == "unloaded":
@@ -315,6 +340,9 @@ class Dataplane:
         endpoint = self.find(name)
         if isinstance(endpoint, Shared):
             await asyncio.gather(*(self.unload(one.spec.name) for one in endpoint.members))
+            return
+        if self.shelf is not None:
+            await self.shelf.drop(endpoint)
             return
         pools = set(endpoint.processes)
         self._leaving |= pools
@@ -334,11 +362,23 @@ class Dataplane:
 
         Raises ``ServiceError`` for whatever keeps the call from being run to its end.
         """
+        if self.shelf is None:
+            return await self._execute(endpoint, call, body, exchange)
+        while True:
+            if endpoint.is_gone:
+                endpoint = self.find(endpoint.spec.name)
+            try:
+                async with self.shelf.lent(endpoint):
+                    return await self._execute(endpoint, call, body, exchange)
+            except Superseded:
+                pass
+
+    async def _execute(self, endpoint: Endpoint, call: Call, body: Body, exchange: Any) -> Reply:
         if isinstance(endpoint, Shared):
             chosen = endpoint.choose(call)
             if not call.unit:
                 endpoint.copy(lambda mirror: self._mirrored(mirror, call, duplicate(body)))
-            return await self.execute(chosen, call, body, exchange)
+            return await self._execute(chosen, call, body, exchange)
         if endpoint.spec.graph is None:
             return await self._run(endpoint, call, body, exchange)
         if endpoint.parts:

@@ -23,6 +23,7 @@ ModelportError
 │   ├── WorkerDied
 │   ├── ModelUnavailable        not loaded yet, or failed to load
 │   │   └── ModelUnloaded         by an administrator
+│   ├── StorageFull             no room on disk for what was sent
 │   └── Cancelled               the client went away
 └── SetupError                before anything is served
     ├── ConfigError             settings or manifests; lists every fault
@@ -211,6 +212,10 @@ class ModelUnavailable(ServiceError):
 
 class ModelUnloaded(ModelUnavailable):
     code = "model_unloaded"
+
+
+class StorageFull(ServiceError):
+    code = "storage_full"
 
 
 class Cancelled(ServiceError):

@@ -86,6 +86,14 @@ VERBS = {
 }
 """Name to one line of help, more help, and examples; the verb is the function of that name in its own module."""
 
+PPS = (
+    "Serve packages the way DataRobot's Portable Prediction Server does.",
+    """Reads the platform's own variables (PREDICTION_API_WORKERS and so on) from the environment and from
+    /opt/ml/config. A package right in the folder is served alone, at /predictions; packages in folders of their own at
+    /deployments/FOLDER/predictions. On 127.0.0.1 unless --host says otherwise, port 8080, or 8443 with TLS.""",
+    ["modelport pps ./packages", "PREDICTION_API_WORKERS=2 modelport pps ./packages/fraud.mlpkg --port 9000"],
+)
+
 
 def main() -> None:
     """Runs the command line. Errors that a user can mend are told in a line or two, with exit code 2."""
@@ -116,6 +124,7 @@ app = App(
 )
 for _order, (_verb, _told) in enumerate(VERBS.items()):
     app.command(f"modelport.cli.{_verb}:{_verb}", name=_verb, sort_key=_order, **help_of(*_told))
+app.command("modelport.cli.pps.start:pps", name="pps", sort_key=99, **help_of(*PPS))
 app.command(deepaas.app)
 app.command(drum.app)
 app.command(seldon.app)

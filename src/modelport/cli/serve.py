@@ -45,16 +45,16 @@ def run(
 ) -> int:
     """Serves these models until told to stop, with further listeners; the exit code.
 
-    ``alone`` is as for ``Server``, ``log`` a file to log to. Raises ``ConfigError`` for one that cannot be written.
+    ``alone`` is as for ``Manner``, ``log`` a file to log to. Raises ``ConfigError`` for one that cannot be written.
     """
     from modelport.cli.announce import announce
     from modelport.monitoring import logs
-    from modelport.server.lifecycle import Server
+    from modelport.server.lifecycle import Manner, Server
 
     with contextlib.ExitStack() as stack:
         stream = None if log is None else stack.enter_context(_opened(log))
         logs.configure(settings.log_format, settings.log_level, stream)
-        return Server(specs, native_of(specs[0]), settings, announce, sides, alone).run()
+        return Server(specs, native_of(specs[0]), settings, announce, Manner(sides=sides, alone=alone)).run()
 
 
 def native_of(spec: ModelSpec) -> str:

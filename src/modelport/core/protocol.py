@@ -67,6 +67,11 @@ class Served(Protocol):
         ...
 
     @property
+    def fault(self) -> ModelportError | None:
+        """Why what is on disk cannot be served; None where it can, as far as anybody knows."""
+        ...
+
+    @property
     def parts(self) -> Mapping[str, Served]:
         """Of a graph: the models that have workers of their own, by the unit's name."""
         ...
@@ -77,6 +82,22 @@ class Served(Protocol):
 
     def statistics(self) -> dict[str, Any]:
         """Counts and nanoseconds since start: success, fail, queue, run, rows, calls, batches, last (ms epoch)."""
+        ...
+
+
+class Deployments(Protocol):
+    """A folder of packages, each served under the name of its subfolder."""
+
+    async def listed(self) -> Sequence[Served]:
+        """As they are now; the folder is looked at again where the last look was too long ago."""
+        ...
+
+    async def put(self, name: str, body: Any, content_type: str) -> bool:
+        """Takes a package in; True where there was none of that name. Raises ``RequestError``, ``StorageFull``."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Raises ``NotFound``."""
         ...
 
 
@@ -99,6 +120,16 @@ class Node(Protocol):
     def ready(self) -> bool: ...
 
     @property
+    def is_single(self) -> bool:
+        """Whether one model is all that is ever served, so that no path need name it."""
+        ...
+
+    @property
+    def deployments(self) -> Deployments | None:
+        """The folder of packages that is served, if it is one."""
+        ...
+
+    @property
     def tasks(self) -> Tasks: ...
 
     def memory(self) -> int:
@@ -111,7 +142,8 @@ class Node(Protocol):
 
 
 class Question(NamedTuple):
-    """A request that the front answers by itself. Header names are in lower case; the body is small or empty."""
+    """A request that the front answers by itself. Header names are in lower case; the body is small or empty, unless
+    its route is bulky."""
 
     path: str
     query: str
@@ -132,7 +164,8 @@ class Route(NamedTuple):
     part of a graph that is asked, where it is not all of it.
 
     A ``*`` stands for any one part of the path, the last or the last but one. With ``task`` a request that the worker
-    has found good begins one. Where the front answers, it asks for the key of ``endpoint`` if the route is ``guarded``.
+    has found good begins one. Where the front answers, it asks for the key of ``endpoint`` if the route is ``guarded``;
+    the body of a ``bulky`` one may be as large as a package, and is a file (``fileno``, ``size``, ``chunks``) then.
     """
 
     method: str
@@ -145,6 +178,7 @@ class Route(NamedTuple):
     unit: str = ""
     guarded: bool = False
     task: Begins | None = None
+    bulky: bool = False
 
 
 class WireProtocol(Protocol):

@@ -23,6 +23,7 @@ HTTP = {
     "worker_died": 502,
     "model_unavailable": 503,
     "model_unloaded": 503,
+    "storage_full": 507,
 }
 
 GRPC = {
@@ -43,6 +44,7 @@ GRPC = {
     "worker_died": "UNAVAILABLE",
     "model_unavailable": "UNAVAILABLE",
     "model_unloaded": "UNAVAILABLE",
+    "storage_full": "RESOURCE_EXHAUSTED",
     "cancelled": "CANCELLED",
 }
 """A full queue is not UNAVAILABLE: clients send that again by themselves and at once, which is no help to a server that

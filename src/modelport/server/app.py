@@ -6,11 +6,12 @@ them on; it never looks into them.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -18,11 +19,10 @@ from urllib.parse import quote
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.core.protocol import Marked, Moving, Particular, Question, Route, Served, WireProtocol, the_only
+from modelport.core.protocol import Marked, Moving, Particular, Question, Served, WireProtocol
 from modelport.dataplane import Dataplane, Endpoint
 from modelport.errors import (
     Cancelled,
-    ConfigError,
     MethodNotAllowed,
     ModelportError,
     NotFound,
@@ -31,9 +31,9 @@ from modelport.monitoring.logs import note
 from modelport.pool.body import Spool
 from modelport.pool.stream import Stream
 from modelport.server.auth import AdminDoor, credential
-from modelport.server.health import health_routes
 from modelport.server.ids import RequestIds
 from modelport.server.intake import Receive, discard, read_body
+from modelport.server.table import ALWAYS, Bound, Table
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -55,20 +55,6 @@ class ConnectionLimits:
     max_url: int
     head_timeout: float
     body_timeout: float
-
-
-class Bound(NamedTuple):
-    """A route with what the front must know to serve it; ``wanted`` headers are passed on, or all with None.
-
-    ``mount`` is what goes before the route's own path, ``is_main`` says that this is the place to show people.
-    """
-
-    route: Route
-    protocol: WireProtocol
-    owner: str
-    wanted: frozenset[bytes] | None
-    mount: str
-    is_main: bool
 
 
 class Request(NamedTuple):
@@ -94,7 +80,7 @@ class App:
         limits: ConnectionLimits,
         alone: bool = False,
     ) -> None:
-        """With ``alone`` the native protocol has all paths, and the others only theirs behind their names."""
+        """``native`` and ``alone`` are as for ``Table``."""
         self.limits = limits
         self._plane = plane
         self._protocols = list(protocols)
@@ -103,107 +89,35 @@ class App:
         self._particular = {p.name: p for p in self._protocols if isinstance(p, Particular)}
         self._settings = settings
         self._alone = alone
-        self._prefix = "/".join(["", *filter(None, settings.url_prefix.split("/"))])
         self._door = AdminDoor(settings)
         self._ids = RequestIds()
-        self._table: dict[str, dict[str, Bound]] = {}
-        self._starred: dict[tuple[str, str], dict[str, Bound]] = {}
-        self._choices: dict[str, list[str]] = {}
-        self._mount()
+        self._table = self._routes_of(plane.endpoints)
+        self.refresh: Callable[[str, Served | None], Awaitable[bool]] | None = None
+        """Looks whether what a request means has changed on disk; True where the routes have."""
 
-    # --- the route table ---------------------------------------------------------------------------------
+    async def remount(self) -> None:
+        """Takes the routes of the endpoints as they are now, without keeping anybody waiting meanwhile."""
+        self._table = await asyncio.to_thread(self._routes_of, tuple(self._plane.endpoints))
 
-    def _mount(self) -> None:
-        """Every protocol at its own paths and under its prefix. Raises ``ConfigError`` for a path with two owners."""
-        clashes: dict[str, list[str]] = {}
-        for route in health_routes(self._plane):
-            self._add(Bound(route, self._native, "server", _wanted(route, self._native), "", True), clashes)
-        for protocol in self._protocols:
-            only = the_only(protocol.name, self._plane.endpoints)
-            for route in protocol.routes(self._plane, self._plane.endpoints):
-                wanted = _wanted(route, protocol)
-                is_main = self._is_shown(protocol, route)
-                for mount in self._mounts(protocol, route, only):
-                    self._add(Bound(route, protocol, protocol.name, wanted, mount, is_main), clashes)
-                    is_main = False
-        if clashes:
-            faults = [
-                f"{owners} at {paths[0]}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
-                for owners, paths in clashes.items()
-            ]
-            raise ConfigError("two models would answer at the same path", faults=faults)
-
-    def _mounts(self, protocol: WireProtocol, route: Route, only: Served | None) -> list[str]:
-        """What may go before the route's path, the most natural first."""
-        behind = f"/{protocol.name}"
-        if not route.nameless:
-            if self._alone:
-                return [self._prefix, behind] if protocol is self._native else [behind]
-            return ["", behind]
-        roots = [self._prefix, behind] if protocol.name == self._native_name else [behind]
-        if route.endpoint is None:
-            return roots
-        named = f"{behind}/{route.endpoint.spec.name}"
-        if route.endpoint is only:
-            return [*roots, named]
-        for root in roots:
-            self._choices.setdefault(root + route.path, []).append(named + route.path)
-        return [named]
-
-    def _is_shown(self, protocol: WireProtocol, route: Route) -> bool:
-        """Paths without names are many: they are shown where they are those of the model's own platform."""
-        contract = route.endpoint.spec.contract if route.endpoint is not None else self._native_name
-        return not route.nameless or protocol.name == contract
-
-    def _add(self, bound: Bound, clashes: dict[str, list[str]]) -> None:
-        route, path = bound.route, bound.mount + bound.route.path
-        if not path:  # the root has no path without its slash
-            return
-        head, star, tail = path.partition("/*")
-        methods = self._starred.setdefault((head, tail), {}) if star else self._table.setdefault(path, {})
-        other = methods.setdefault(route.method, bound)
-        if other is bound or (route.nameless and other.protocol is bound.protocol):
-            return
-        if not bound.mount or bound.mount == self._prefix:
-            owners = f"{_told(other.route, other.owner)} and {_told(route, bound.owner)}"
-            clashes.setdefault(owners, []).append(f"{route.method} {path}")
+    def _routes_of(self, endpoints: Sequence[Endpoint]) -> Table:
+        return Table(self._plane, endpoints, self._protocols, self._native_name, self._settings, self._alone)
 
     def routes(self) -> list[tuple[str, str, str, str]]:
         """(method, path, protocol, model) of every route, at its main place."""
-        return [
-            (
-                method,
-                path,
-                bound.owner,
-                bound.route.endpoint.spec.name if bound.route.endpoint else "",
-            )
-            for path, methods in self._table.items()
-            for method, bound in methods.items()
-            if bound.is_main and not bound.route.unit
-        ]
+        return self._table.routes()
 
     def mount(self, protocol: WireProtocol, endpoint: Served) -> str:
         """What goes before the paths of a protocol's routes to a model, where they are shortest."""
-        mounts = (
-            bound.mount
-            for methods in self._table.values()
-            for bound in methods.values()
-            if bound.protocol is protocol and bound.route.endpoint is endpoint
-        )
-        return min(mounts, key=len, default="")
+        return self._table.mount(protocol, endpoint)
 
     # --- the hot path ------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
         exchange = scope.pop("modelport.exchange", None)  # popped, or scope and exchange keep each other alive
-        path = scope["path"]
-        methods = self._table.get(path)
-        if methods is None and path.startswith("//"):
-            path = "/" + path.lstrip("/")
-            methods = self._table.get(path)
-        if methods is None:
-            methods = self._find_starred(path)
+        path, methods = self._table.find(scope["path"])
+        if self.refresh is not None and await self.refresh(path, _endpoint_of(methods)):
+            path, methods = self._table.find(path)
         bound = methods.get(scope["method"]) if methods is not None else None
         headers = _pick(scope["headers"], bound.wanted if bound is not None else _ALWAYS_BYTES)
         request = Request(self._ids.of(headers.get(b"x-request-id")), path, scope, headers, receive, exchange)
@@ -227,13 +141,6 @@ class App:
             reply = reply._replace(headers=[*reply.headers, *marks])
         await self._reply(reply, request, send)
 
-    def _find_starred(self, path: str) -> dict[str, Bound] | None:
-        head, _, last = path.rpartition("/")
-        if (head, "") in self._starred and last:
-            return self._starred[head, ""]
-        head, _, star = head.rpartition("/")
-        return self._starred.get((head, f"/{last}")) if star else None
-
     async def _serve(self, bound: Bound, request: Request) -> Reply:
         route, announced = bound.route, request.headers.get(b"content-length")
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}
@@ -244,9 +151,15 @@ class App:
                 self._door.check(request.headers.get(b"authorization"), is_web_page)
             if route.guarded:
                 route.endpoint.admit(credential(request.headers.get(b"authorization")))  # type: ignore[union-attr]
-            body = await read_body(request.receive, announced, MAX_LOCAL_BODY)
-            answer = route.answer(Question(request.path, query, headers, bytes(body)))
-            return await answer if inspect.isawaitable(answer) else answer
+            limit = self._settings.max_package if route.bulky else MAX_LOCAL_BODY
+            body = await read_body(request.receive, announced, limit)
+            try:
+                whole: Any = body if route.bulky else bytes(body)
+                answer = route.answer(Question(request.path, query, headers, whole))
+                return await answer if inspect.isawaitable(answer) else answer
+            finally:
+                if isinstance(body, Spool):
+                    body.close()
         endpoint: Endpoint = route.endpoint  # type: ignore[assignment]
         endpoint.admit(credential(request.headers.get(b"authorization")))
         if endpoint.pool is not None and announced is not None and int(announced) > SPOOL_THRESHOLD:
@@ -323,8 +236,8 @@ class App:
 
     def _no_route(self, path: str, scope: Any, methods: dict[str, Bound] | None) -> ModelportError:
         method = scope["method"]
-        if methods is None and path in self._choices:
-            choices = list(dict.fromkeys(self._choices[path]))  # one a method
+        choices = self._table.choices(path) if methods is None else []
+        if choices:
             more = [f"and {len(choices) - MAX_CHOICES} more"] if len(choices) > MAX_CHOICES else []
             hint = ", ".join([*choices[:MAX_CHOICES], *more])
             return NotFound("several models are served here: name the one that is meant", hint=hint)
@@ -347,7 +260,7 @@ class App:
         """The path as it should have been asked for: with its final slash, and no doubled one."""
         merged = re.sub("/{2,}", "/", path)
         for candidate in (merged, path + "/", merged + "/"):
-            if candidate != path and method in self._table.get(candidate, {}):
+            if candidate != path and self._table.has(candidate, method):
                 return candidate
         return None
 
@@ -382,21 +295,13 @@ class App:
             note(scope["method"], scope["path"], status, time.perf_counter() - begin, about)
 
 
-_ALWAYS = ("authorization", "content-length", "content-encoding", "x-request-id")
-_ALWAYS_BYTES = frozenset(name.encode() for name in _ALWAYS)
-
-
-def _wanted(route: Route, protocol: WireProtocol) -> frozenset[bytes] | None:
-    """The headers that a route's codec reads; None for all of them."""
-    if route.endpoint is not None and route.endpoint.spec.all_headers:
-        return None
-    return frozenset(name.encode() for name in (*protocol.headers, *_ALWAYS))
+_ALWAYS_BYTES = frozenset(name.encode() for name in ALWAYS)
 
 
 def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes] | None) -> dict[bytes, bytes]:
     return dict(headers) if wanted is None else {name: value for name, value in headers if name in wanted}
 
 
-def _told(route: Route, owner: str) -> str:
-    spec = route.endpoint.spec if route.endpoint is not None else None
-    return f"{owner} ({spec.root}: {spec.place[1]})" if spec is not None else owner
+def _endpoint_of(methods: dict[str, Bound] | None) -> Served | None:
+    """The model that is meant at a path, if one is."""
+    return next((bound.route.endpoint for bound in (methods or {}).values() if bound.route.endpoint is not None), None)

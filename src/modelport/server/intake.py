@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.errors import BodyTooLarge, Cancelled
+from modelport.errors import BodyTooLarge, Cancelled, StorageFull
 from modelport.pool.body import Body, Spool
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -19,7 +19,10 @@ DRAIN_SECONDS = 2.0
 
 
 async def read_body(receive: Receive, announced: bytes | None, limit: int) -> Body:
-    """The body's bytes; ``announced`` is the Content-Length. Raises ``BodyTooLarge``, or ``Cancelled``."""
+    """The body's bytes; ``announced`` is the Content-Length.
+
+    Raises ``BodyTooLarge``, ``StorageFull``, or ``Cancelled``.
+    """
     expected = int(announced) if announced is not None else 0
     if expected > limit:
         raise too_large(limit)
@@ -50,6 +53,9 @@ async def _read_on(receive: Receive, data: bytes, limit: int, spool_now: bool) -
             spool.write(data)
             if spool.size > limit:
                 raise too_large(limit)
+    except OSError as fault:
+        spool.close()
+        raise StorageFull(f"the body cannot be stored: {fault.strerror}") from None
     except BaseException:
         spool.close()
         raise

@@ -11,9 +11,11 @@ import logging
 import resource
 import signal
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -29,6 +31,7 @@ from modelport.monitoring.metrics import Metrics
 from modelport.pool.process import KEPT_MEMORY
 from modelport.server.app import App, ConnectionLimits
 from modelport.server.connection import Connection
+from modelport.server.repository import Plan, Repository
 from modelport.server.side import Side, SideApp
 
 if TYPE_CHECKING:
@@ -44,9 +47,22 @@ RESERVED_FDS = 64
 _log = logging.getLogger("modelport.server")
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a platform's own command wants its server: with ``sides`` as further listeners; ``alone`` as for ``Table``;
+    ``single`` where no path is to name the one model; with a folder of packages by ``plan``; with TLS."""
+
+    sides: Sequence[Side] = ()
+    alone: bool = False
+    single: bool = False
+    plan: Plan | None = None
+    tls: ssl.SSLContext | None = None
+    renew: Callable[[], None] | None = None
+    """Called on SIGHUP."""
+
+
 class Server:
-    """One server over ``specs``, with ``sides`` as further listeners. ``announce`` is called once the first loads have
-    come to an end."""
+    """One server over ``specs``. ``announce`` is called once the first loads have come to an end."""
 
     def __init__(
         self,
@@ -54,8 +70,7 @@ class Server:
         native: str,
         settings: Settings,
         announce: Callable[[Server], None] = lambda server: None,
-        sides: Sequence[Side] = (),
-        alone: bool = False,
+        manner: Manner = Manner(),
     ) -> None:
         self.settings = settings
         self.plane: Dataplane
@@ -64,8 +79,9 @@ class Server:
         self._specs = specs
         self._native = native
         self._announce = announce
-        self._sides = sides
-        self._alone = alone
+        self._manner = manner
+        self._sides = manner.sides
+        self._repository: Repository | None = None
         self._stops = 0
         self.rpc: RpcServer | None = None
         self._ending: list[asyncio.Task[None]] = []
@@ -76,7 +92,7 @@ class Server:
 
         Raises ``SetupError`` before anything is started, and ``LoadError`` where a load that fails is to end it.
         """
-        check_exposure(self._specs, self.settings)
+        check_exposure(self._specs, self.settings, self._manner.plan)
         self._socket = bind(self.settings.host, self.settings.port)
         self._side_sockets = [bind(self.settings.host, side.port, side.option) for side in self._sides]
         self._descriptors = raise_descriptor_limit()
@@ -86,7 +102,7 @@ class Server:
     @property
     def base(self) -> str:
         """The URL of this server."""
-        return url_of(self._socket)
+        return url_of(self._socket, "http" if self._manner.tls is None else "https")
 
     @property
     def side_urls(self) -> dict[str, str]:
@@ -101,7 +117,8 @@ class Server:
         host = self._socket.getsockname()[0]
         return f"[{host}]:{self.rpc.port}" if ":" in host else f"{host}:{self.rpc.port}"
 
-    async def _serve(self) -> int:
+    def _assemble(self) -> None:
+        """The endpoints, and the routes to them. Nothing is started."""
         settings = self.settings
         self.protocols = [protocol for _, protocol in platforms.loaded("modelport.protocols")]
         codecs = {protocol.name: protocol.codec for protocol in self.protocols}
@@ -115,30 +132,51 @@ class Server:
         )
         self.plane.base = self.base
         self.plane.accompanies = True
+        self.plane.is_single = self._manner.single
         for spec in self._specs:
             self.plane.add(spec, self._keys(spec))
         self.plane.share(self._keys)
+        if self._manner.plan is not None:
+            self._repository = Repository(self._manner.plan, self.plane, settings, self._keys)
+            self._repository.open()
         limits = self._limits()
-        self.app = App(self.plane, self.protocols, self._native, settings, limits, self._alone)
+        self.app = App(self.plane, self.protocols, self._native, settings, limits, self._manner.alone)
+        if self._repository is not None:
+            self._repository.remount = self.app.remount
+            self.app.refresh = self._repository.refresh
         if settings.grpc_port is not None:
             from modelport.server.rpc import RpcServer
 
             self.rpc = RpcServer(self.plane, self.protocols, settings, limits.max_connections)
             self.rpc.bind(settings.host, settings.grpc_port)
-        self._server = QuietServer(self._config(self.app))
+
+    async def _load(self) -> None:
+        """Starts the models that are to be there from the start, and announces the server once they are."""
+        if self._repository is not None:
+            await self._repository.preload()
+        await self._announce_when_settled()
+
+    async def _serve(self) -> int:
+        settings = self.settings
+        gc.disable()  # all that is made now stays
+        self._assemble()
+        self._server = QuietServer(self._config(self.app, self._manner.tls))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, loop)
-        for endpoint in self.plane.endpoints:
+        if self._manner.renew is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._manner.renew)
+        for endpoint in self.plane.endpoints if self._repository is None else ():
             self.plane.start(endpoint)
         gc.collect()
         gc.freeze()  # what is here now stays: no collection need look at it again
-        announcing = loop.create_task(self._announce_when_settled())
+        gc.enable()
+        loading = loop.create_task(self._load())
         if self.rpc is not None:
             await self.rpc.start()
         async with self._beside():
             await self._server.serve(sockets=[self._socket])
-        announcing.cancel()
+        loading.cancel()
         if self.rpc is not None:
             await self.rpc.stop(settings.grace if self._stops == 1 else 0.0)
         await self.plane.stop(0.0)
@@ -147,9 +185,9 @@ class Server:
             raise self._load_error
         return 1 if self._stops > 1 else 0
 
-    def _config(self, app: Callable[..., Any]) -> uvicorn.Config:
+    def _config(self, app: Callable[..., Any], tls: ssl.SSLContext | None = None) -> uvicorn.Config:
         settings = self.settings
-        return uvicorn.Config(
+        config = uvicorn.Config(
             app,
             http=Connection,
             ws="none",
@@ -165,6 +203,9 @@ class Server:
             timeout_keep_alive=int(settings.keep_alive),
             timeout_graceful_shutdown=int(settings.grace) + UNWILLING,
         )
+        config.load()
+        config.ssl = tls
+        return config
 
     @contextlib.asynccontextmanager
     async def _beside(self) -> AsyncIterator[None]:
@@ -237,7 +278,7 @@ class QuietServer(uvicorn.Server):
             server.close()
         for listener in kept:
             for connected in accept_last(listener):
-                await loop.connect_accepted_socket(self._protocol, connected)
+                await loop.connect_accepted_socket(self._protocol, connected, ssl=self.config.ssl)
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
@@ -250,10 +291,10 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Where a listening socket is reached."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def bind(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -295,12 +336,14 @@ def accept_last(listener: socket.socket) -> list[socket.socket]:
     return connected
 
 
-def check_exposure(specs: Sequence[ModelSpec], settings: Settings) -> None:
+def check_exposure(specs: Sequence[ModelSpec], settings: Settings, plan: Plan | None = None) -> None:
     """Raises ``ConfigError`` for listening beyond this machine with a model, or admin routes, that anyone may use."""
     if is_loopback(settings.host):
         return
     faults, hints = [], []
     unkeyed = [spec.name for spec in specs if not spec.keys and not (spec.keys is None and settings.api_key)]
+    if plan is not None and not settings.api_key:
+        unkeyed.append(f"what is in {plan.root}")
     if unkeyed and not settings.insecure:
         faults.append(f"no API key protects {', '.join(unkeyed)}")
         hints.append("set --api-key (or the service's apiKeys), or say --insecure")

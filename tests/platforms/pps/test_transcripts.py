@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Running, serving
+from tests.platforms.pps import packs
 
 HERE = Path(__file__).parent / "transcripts"
+TO_COME = ("mm_ts_forecast_point", "mm_xemp_explanations")
+MODELS = ("fraud", "revenue", "species")
 CASES = {path.stem: json.loads(path.read_text())["server"]["mode"] for path in sorted(HERE.glob("*.json"))}
 
 
@@ -29,3 +33,18 @@ def test_every_case_is_there() -> None:
 def test_single_model(packages: Path, cache: dict[str, str], name: str) -> None:
     with serving(packages / "fraud.mlpkg", env=cache) as server:
         replay(server, name)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, cache: dict[str, str]) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("repository")
+    for name in MODELS:
+        (folder / name).mkdir()
+        packs.write_transcript_model(name, folder / name / "model_5fae9a023ba73530157ebdae.mlpkg")
+    with serving(folder, "--port", "0", verb=("pps",), env=cache) as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", [name for name, mode in CASES.items() if mode == "mm" and name not in TO_COME])
+def test_many_models(many: Running, name: str) -> None:
+    replay(many, name)

@@ -48,15 +48,12 @@ class DrumContract:
         options, target = spec.options, spec.options["target"]
         if target in ("transform", "unstructured"):
             return {}
-        labels = options["labels"] if target in CLASSES else None
-        binary = labels if target == "binary" else None
-        told = {
-            "name": options["target_name"],
-            "type": target,
-            "classLabels": binary[::-1] if binary is not None else labels,
-            "positiveClass": binary[1] if binary is not None else None,
-            "threshold": options["threshold"],
-        }
+        told = {"name": options["target_name"], "type": target, "threshold": options["threshold"]}
+        labels = options["labels"]
+        if target == "binary" and labels is not None:
+            told.update(classLabels=labels[::-1], positiveClass=labels[1])
+        elif target in CLASSES:
+            told.update(classLabels=labels)
         return {"target": {name: value for name, value in told.items() if value is not None}}
 
     def options(self, card: dict[str, Any]) -> dict[str, Any]:
