@@ -95,6 +95,16 @@ def test_the_servers_own_metrics_page_has_them_beside_its_own(metered: Running) 
     assert metered.metrics("modelport_requests_total", endpoint="Metered")
 
 
+def test_the_labels_that_every_metric_has_are_not_the_components_to_choose(metered: Running) -> None:
+    own = {"model_name": "mine", "worker_id": "7", "method": "own", "site": "x"}
+    answer = report(metered, counter("stubborn", 1, **own))
+    assert answer["meta"]["metrics"][0]["tags"] == {**own, "method": "predict"}
+    ((labels, _),) = metered.metrics("stubborn_total")
+    pid = str(metered.workers()[0].pid)
+    expected = {"model_name": "NOT_IMPLEMENTED", "worker_id": pid, "method": "predict", "site": "x"}
+    assert {name: labels[name] for name in own} == expected
+
+
 def test_counters_add_up_gauges_keep_the_last_and_timers_are_in_seconds(metered: Running) -> None:
     for value in (1, 2.5):
         report(
@@ -126,8 +136,10 @@ def test_calls_by_other_protocols_count(metered: Running, path: str, body: Any) 
 
 
 def test_metrics_of_a_reply_that_the_component_worded_itself(metered: Running) -> None:
-    asked = {"metrics": [{"key": "raw", "value": 4}, {"type": "GAUGE", "key": "level", "value": 5}]}
-    assert metered.post("/transform-output", asked, headers=JSON).json()["meta"] == asked
+    level = {"type": "GAUGE", "key": "level", "value": 5}
+    asked = {"metrics": [{"key": "raw", "value": 4}, {**level, "tags": {"a": "b"}}]}
+    told = metered.post("/transform-output", asked, headers=JSON).json()["meta"]["metrics"]
+    assert told == [asked["metrics"][0], {**level, "tags": {"a": "b", "method": "outputtransform"}}]
     assert metered.metric("raw_total", method="outputtransform") == 4
     assert metered.metric("level", method="outputtransform") == 5
 

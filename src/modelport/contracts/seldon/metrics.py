@@ -38,12 +38,17 @@ def _is_valid(metric: Any) -> bool:
 
 
 def recorded(metrics: Any, method: str) -> list[Any]:
-    """The metrics as they are reported: one that came with tags names the method among them.
+    """The metrics as they are reported (see ``named``).
 
     Raises ``ModelRejected`` for bad ones.
     """
     if not are_valid(metrics):
         raise bad(metrics)
+    return named(metrics, method)
+
+
+def named(metrics: list[Any], method: str) -> list[Any]:
+    """The metrics, the method named among the tags of those that have any."""
     return [
         {**metric, "tags": {**metric["tags"], "method": method}} if "tags" in metric else metric for metric in metrics
     ]
@@ -96,7 +101,7 @@ class Tally:
 
     def _measured(self, metric: Any, method: str) -> tuple[str, str, float, dict[str, str]]:
         kind, name, value = KINDS[metric.get("type", COUNTER)], metric["key"], float(metric["value"])
-        labels = {**self._labels, **metric.get("tags", {}), "method": method}
+        labels = {**metric.get("tags", {}), **self._labels, "method": method}
         measures.check(name, labels)
         return kind, name, value / 1000 if kind == measures.TIMER else value, _texts(labels)
 

@@ -225,9 +225,8 @@ class Wrapper:
         if not isinstance(meta, dict) or not meta.get("metrics"):
             return reply
         self._tally.count(meta["metrics"], method)
-        if self.place.shows_metrics:
-            return reply
-        return {**reply, "meta": {key: value for key, value in meta.items() if key != "metrics"}}
+        shown = {"metrics": metrics.named(meta["metrics"], method)} if self.place.shows_metrics else {}
+        return {**reply, "meta": {**{key: value for key, value in meta.items() if key != "metrics"}, **shown}}
 
     def _metered_protobuf(self, reply: Any, method: str) -> Any:
         counted = as_json(reply.meta).get("metrics") if hasattr(reply, "meta") else None
