@@ -16,7 +16,7 @@ from modelport.contracts.seldon.adapter import PLATFORM, Component
 from modelport.contracts.seldon.messages import SERVICES
 from modelport.core.call import Call, Reply
 from modelport.core.model import ModelSpec
-from modelport.core.protocol import Question, Route
+from modelport.core.protocol import Codec, Marked, Particular, Question, Route
 from modelport.errors import ModelportError, ModelRaised
 from seldon_core import seldon_methods
 
@@ -44,11 +44,12 @@ class _Rest:
 
     def __init__(self, user_model: Any, seldon_metrics: Any) -> None:
         self._component = Component("model", seldon_methods.wrapped(user_model, seldon_metrics))
-        self._protocol = importlib.import_module("modelport.protocols.seldon.routes").protocol
-        self._codec = importlib.import_module(self._protocol.codec).codec
+        protocol: Any = importlib.import_module("modelport.protocols.seldon.routes").protocol
+        self._habits: Particular = protocol
+        self._codec: Codec = importlib.import_module(protocol.codec).codec
         self._spec = ModelSpec(name="model", contract=PLATFORM, root=os.curdir)
         served: Any = SimpleNamespace(spec=self._spec, failure=None, state="ready", reason="")
-        routes: list[Route] = self._protocol.routes(None, [served])
+        routes: list[Route] = protocol.routes(None, [served])
         self._routes = {(route.method, route.path): route for route in routes}
 
     def answer(self, method: str, question: Question) -> Reply:
@@ -56,7 +57,7 @@ class _Rest:
         route = self._routes.get((method, question.path))
         try:
             if route is None:
-                raise self._protocol.refuse(method, question.path)
+                raise self._habits.refuse(method, question.path)
             if route.answer is not None:
                 reply: Any = route.answer(question)
             else:
@@ -65,9 +66,8 @@ class _Rest:
             reply = self._codec.error(error, call.id)
         except Exception as fault:
             reply = self._codec.error(ModelRaised(type(fault).__name__, str(fault)), call.id)
-        marks = self._protocol.marks(
-            [(name.encode(), value.encode()) for name, value in question.headers.items()], "", None
-        )
+        sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in question.headers.items()]
+        marks = self._habits.marks(Marked(sent, question.path))
         return Reply(reply.status, [*reply.headers, *marks], reply.body)
 
     def _ask(self, call: Call, body: bytes) -> Reply:
