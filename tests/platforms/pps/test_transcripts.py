@@ -14,7 +14,7 @@ from tests.harness import Running, serving
 from tests.platforms.pps import packs
 
 HERE = Path(__file__).parent / "transcripts"
-TO_COME = ("mm_ts_forecast_point", "mm_xemp_explanations")
+TO_COME = ("mm_ts_forecast_point",)
 MODELS = ("fraud", "revenue", "species")
 CASES = {path.stem: json.loads(path.read_text())["server"]["mode"] for path in sorted(HERE.glob("*.json"))}
 

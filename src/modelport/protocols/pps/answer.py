@@ -23,11 +23,21 @@ class Predicted(NamedTuple):
     decided: Column
     scores: list[Column]
 
+    def first(self, rows: int) -> Predicted:
+        """Those of the first rows."""
+        return Predicted(self.decided[:rows], [column[:rows] for column in self.scores])
 
-def predicted(outcome: Outcome, target: Target, decimals: int | None) -> Predicted:
+    def rounded(self, decimals: int | None) -> Predicted:
+        """With so many digits behind the point at most."""
+        if decimals is None or decimals > MAX_DECIMALS:
+            return self
+        return Predicted(_rounded(self.decided, decimals), [_rounded(column, decimals) for column in self.scores])
+
+
+def predicted(outcome: Outcome, target: Target) -> Predicted:
     """What the model answered, label by label. Raises ``InvalidOutput`` for what its target cannot be."""
     if not target.is_classes:
-        column = _rounded(_only(outcome), decimals)
+        column = _only(outcome)
         return Predicted(column, [column])
     columns = _columns(outcome)
     scores: list[Column]
@@ -36,7 +46,7 @@ def predicted(outcome: Outcome, target: Target, decimals: int | None) -> Predict
         if absent:
             raise InvalidOutput(f"the model answered no probability of {absent[0]!r}")
         scores = [values(columns[label]) for label in target.labels]
-        return Predicted(_decided(scores, target), [_rounded(column, decimals) for column in scores])
+        return Predicted(_decided(scores, target), scores)
     decided = values([] if outcome.predictions is None else outcome.predictions)
     named = [None if value is None else str(value) for value in decided]
     return Predicted(named, [[None] * len(named) for _ in target.labels])
@@ -84,9 +94,7 @@ def _is_none(value: Any) -> bool:
     return value is None or value != value  # noqa: PLR0124 - nan is not equal to itself
 
 
-def _rounded(column: Column, decimals: int | None) -> Column:
-    if decimals is None or decimals > MAX_DECIMALS:
-        return column
+def _rounded(column: Column, decimals: int) -> Column:
     return [rounded(value, decimals) for value in values(column)]
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from modelport.core import jsontext, mediatype
 from modelport.core.call import FUNCTION, Call, Outcome, Reply
 from modelport.core.model import Description, ModelSpec
-from modelport.core.payload import Column, Payload
+from modelport.core.payload import Column, Payload, Table
 from modelport.errors import InvalidOutput, ModelportError, UnsupportedType
-from modelport.protocols.pps import answer, errors, query, rows
+from modelport.protocols.pps import answer, errors, explain, query, rows
 from modelport.protocols.pps.errors import Unprocessable
 from modelport.protocols.pps.rows import CSV, JSON, Rows
 from modelport.protocols.pps.target import Target, target_of
@@ -33,6 +33,7 @@ class Memory(NamedTuple):
     target: Target
     wanted: query.Wanted
     rows: Rows
+    unfolded: explain.Unfolded | None
     wants_csv: bool
 
 
@@ -47,28 +48,41 @@ class PpsCodec:
         if spec.operation == FUNCTION or target.kind not in TARGETS:
             raise Unprocessable(f"{spec.name} predicts nothing from rows, so it does not answer here")
         card = spec.card or {}
-        wanted = query.read(call.query, query.About(target.kind, target.labels, None, False))
+        explanations = card.get("explanations")
+        about = query.About(target.kind, target.labels, explain.algorithm_of(explanations), False)
+        wanted = query.read(call.query, about)
         if call.headers.get("content-encoding", "").strip().lower() not in ENCODINGS:
             raise UnsupportedType("Content-Encoding may be gzip only")
         given = rows.read(body, call.headers.get("content-type", ""))
         needed = [feature["name"] for feature in card.get("features") or ()]
         rows.check(given.names(), wanted.passthrough or (), needed)
-        payload = given.payload(spec.limits.body, is_whole=False)
+        payload = given.payload(spec.limits.body, is_whole=wanted.explaining is not None)
+        unfolded = None
+        if wanted.explaining is not None and explanations:
+            assert isinstance(payload, Table)
+            unfolded = explain.unfold(payload, explanations)
+            payload = explain.payload(unfolded)
         wants_csv = mediatype.prefers(call.headers.get("accept", ""), CSV, JSON)
-        return payload, Memory(begun, call.waited, target, wanted, given, wants_csv)
+        return payload, Memory(begun, call.waited, target, wanted, given, unfolded, wants_csv)
 
     def encode(
         self, call: Call, memory: Memory, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
     ) -> Reply:
         wanted, target = memory.wanted, memory.target
-        result = answer.predicted(outcome, target, wanted.decimals)
+        result = answer.predicted(outcome, target)
+        explained = None
+        if memory.unfolded is not None:
+            whole, result = result, result.first(memory.unfolded.rows)
+            explained = explain.explained(memory.unfolded, whole.scores, result, target, wanted)
+        result = result.rounded(wanted.decimals)
         passed = _passed(memory, len(result.decided))
         try:
             if memory.wants_csv:
-                content_type, body = f"{CSV}; charset=utf-8", answer.as_csv(result, target, passed)
+                more = [] if explained is None else explain.csv_columns(explained, target)
+                content_type, body = f"{CSV}; charset=utf-8", answer.as_csv(result, target, [*more, *passed])
             else:
-                more = [answer.Member("passthroughValues", _objects(passed))] if passed else []
-                content_type, body = JSON, answer.as_json(result, target, range(len(result.decided)), more)
+                members = _members(explained, passed)
+                content_type, body = JSON, answer.as_json(result, target, range(len(result.decided)), members)
         except TypeError as fault:
             raise InvalidOutput(f"the answer has no JSON form: {fault}") from None
         return Reply(200, [("content-type", content_type), *_told(memory, call)], body)
@@ -87,6 +101,19 @@ def _passed(memory: Memory, count: int) -> list[tuple[str, Column]]:
     if not names:
         return []
     return list(zip(names, memory.rows.cells(names, count)))
+
+
+def _members(explained: explain.Explained | None, passed: list[tuple[str, Column]]) -> list[answer.Member]:
+    """What a row's object has beside its prediction."""
+    members = []
+    if passed:
+        members.append(answer.Member("passthroughValues", _objects(passed)))
+    if explained is not None:
+        members.append(answer.Member("predictionExplanations", list(map(jsontext.dumps, explained.items))))
+        if explained.metadata is not None:
+            cells = list(map(jsontext.dumps, explained.metadata))
+            members.append(answer.Member("predictionExplanationMetadata", cells))
+    return members
 
 
 def _objects(columns: list[tuple[str, Column]]) -> list[bytes]:
