@@ -92,7 +92,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("entries")
     (folder / "scale.py").write_text(SCALE)
     (folder / "setup.cfg").write_text("[options.entry_points]\ndeepaas.v2.model =\n    scale = scale\n")
-    with serving(folder) as server:
+    with serving(folder, *RPC) as server:
         yield server
 
 

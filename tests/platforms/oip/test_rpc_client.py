@@ -248,6 +248,17 @@ def test_a_stream_answers_in_order_and_errors_do_not_end_it(noop: Any) -> None:
     assert all(result.get_response().id == str(n) for n, result in fine.items())
 
 
+def test_a_stream_says_which_answer_is_the_last_to_who_wants_to_know(noop: Any) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    noop.start_stream(lambda result, error: answers.put(result))
+    for wants in (True, False):
+        noop.async_stream_infer("noop", [given("a", np.ones(1))], enable_empty_final_response=wants)
+        parameters = answers.get(timeout=20).get_response().parameters
+        assert ("triton_final_response" in parameters) == wants
+        assert not wants or parameters["triton_final_response"].bool_param
+    noop.stop_stream()
+
+
 def test_a_stream_that_waits_for_each_answer(noop: Any) -> None:
     answers: queue.Queue[Any] = queue.Queue()
     noop.start_stream(lambda result, error: answers.put((result, error)))
@@ -333,6 +344,12 @@ CONTRACTS: dict[str, tuple[str, str, list[Any], dict[str, list[Any]]]] = {
     ),
     "drum unstructured": (
         "folders", "echo", [asked("text", "BYTES", [1], bytes_contents=["é".encode()])], {"response": ["é".encode()]},
+    ),
+    "deepaas model": (
+        "entries",
+        "scale",
+        [asked("x", "FP64", [1], fp64_contents=[3]), asked("by", "FP64", [2], fp64_contents=[2, 0.5])],
+        {"scaled": [6.0, 1.5]},
     ),
     "seldon component": (
         "components", "Total", [asked("x", "FP64", [1, 2], fp64_contents=[3, 4])], {"predict": [7.0]},

@@ -27,6 +27,8 @@ from modelport.protocols.oip.tensors import (
 
 STREAM = "stream"
 """The verb of a message within a stream, whose answer is wrapped once more."""
+ASKS_FOR_LAST, IS_LAST = "triton_enable_empty_final_response", "triton_final_response"
+"""Parameters of a request and of a response, in streams."""
 CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -47,11 +49,13 @@ _NARROW = ("INT8", "INT16", "UINT8", "UINT16")
 
 
 class Asked(NamedTuple):
-    """What the response must know of the request: the ``outputs`` wanted, None for all; whether data came raw."""
+    """What the response must know of the request: the ``outputs`` wanted, None for all; whether data came raw; whether
+    it is to say that no other response follows, which the client of a stream may ask for."""
 
     id: str
     outputs: list[str] | None
     is_raw: bool
+    names_last: bool
 
 
 class OipRpcCodec:
@@ -66,7 +70,9 @@ class OipRpcCodec:
         tensors = _read_inputs(asked, faults)
         outputs = _read_outputs(asked, faults)
         check(faults)
-        return Tensors(tensors), Asked(asked.get("id") or call.id, outputs, "raw_input_contents" in asked)
+        names_last = call.verb == STREAM and _read_parameters(asked.get("parameters", {})).get(ASKS_FOR_LAST) is True
+        is_raw = "raw_input_contents" in asked
+        return Tensors(tensors), Asked(asked.get("id") or call.id, outputs, is_raw, names_last)
 
     def encode(
         self, call: Call, memory: Any, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
@@ -80,6 +86,8 @@ class OipRpcCodec:
             "id": wanted.id,
             "outputs": [_write_output(tensor, is_raw) for tensor in tensors],
         }
+        if wanted.names_last:
+            answer["parameters"] = {IS_LAST: {"bool_param": True}}
         if is_raw:
             answer["raw_output_contents"] = [raw_of(tensor) for tensor in tensors]
         if call.verb == STREAM:
