@@ -157,6 +157,16 @@ def s_client(port: int, *options: str) -> str:
     return done.stdout + done.stderr
 
 
+def test_nothing_is_served_without_tls_beside_it(package: Path, pair: Pair, tmp_path: Path) -> None:
+    env = {"MODELPORT_CACHE_DIR": str(tmp_path), **given(pair)}
+    server = launch(package, "--port", "0", "--grpc-port", "0", verb=("pps",), env=env)
+    try:
+        assert server.process.wait(30) == 2
+        until(lambda: any("gRPC would be served without TLS" in line for line in list(server.raw_logs)))
+    finally:
+        server.kill()
+
+
 def test_tls_with_the_usual_protocols(package: Path, pair: Pair, tmp_path: Path) -> None:
     env = {"MODELPORT_CACHE_DIR": str(tmp_path), **given(pair)}
     with serving_tls(package, env) as server:

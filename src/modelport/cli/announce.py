@@ -38,8 +38,7 @@ def announce(server: Server) -> None:
         else:
             base, name = place
             served[name][protocol, method, base].append(path.removeprefix(base))
-    also = f" and, by gRPC, at {server.rpc_address}" if server.rpc_address is not None else ""
-    print(f"Modelport {__version__} serves {len(served)} model(s) at {server.base}{also}")
+    print(f"Modelport {__version__} serves {len(served)} model(s) at {places(server)}")
     tracebacks: set[str] = set()
     for endpoint in server.plane.endpoints:
         _announce_model(server, endpoint, served[endpoint.spec.name], tracebacks)
@@ -50,6 +49,11 @@ def announce(server: Server) -> None:
         print(f"gRPC    {' '.join(server.rpc.services)}")
     _warn_of_processors(server.plane.endpoints)
     sys.stdout.flush()
+
+
+def places(server: Server) -> str:
+    """Where clients find the server."""
+    return server.base if server.rpc_address is None else f"{server.base} and, by gRPC, at {server.rpc_address}"
 
 
 def _place(path: str, names: Iterable[str]) -> tuple[str, str] | None:

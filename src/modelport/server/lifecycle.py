@@ -141,14 +141,23 @@ class Server:
             self._repository.open()
         limits = self._limits()
         self.app = App(self.plane, self.protocols, self._native, settings, limits, self._manner.alone)
-        if self._repository is not None:
-            self._repository.remount = self.app.remount
-            self.app.refresh = self._repository.refresh
         if settings.grpc_port is not None:
+            if self._manner.tls is not None:
+                raise ConfigError("gRPC would be served without TLS", hint="leave out --grpc-port, or TLS")
             from modelport.server.rpc import RpcServer
 
             self.rpc = RpcServer(self.plane, self.protocols, settings, limits.max_connections)
             self.rpc.bind(settings.host, settings.grpc_port)
+        if self._repository is not None:
+            self._repository.remount = self._remount
+            self.app.refresh = self._repository.refresh
+            if self.rpc is not None:
+                self.rpc.refresh = self._repository.refresh
+
+    async def _remount(self) -> None:
+        await self.app.remount()
+        if self.rpc is not None:
+            await self.rpc.remount()
 
     async def _load(self) -> None:
         """Starts the models that are to be there from the start, and announces the server once they are."""

@@ -10,7 +10,7 @@ import inspect
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from modelport.config import Settings
@@ -18,9 +18,9 @@ from modelport.core import statuses
 from modelport.core.call import Call, Reply
 from modelport.core.descriptors import ProtoFile
 from modelport.core.frames import SPOOL_THRESHOLD
-from modelport.core.protocol import Procedure, Question, Remote, WireProtocol, rpc_name
+from modelport.core.protocol import Procedure, Question, Remote, Served, WireProtocol, rpc_name
 from modelport.dataplane import Dataplane, Endpoint
-from modelport.errors import BodyTooLarge, ConfigError, ModelportError, SetupError, Unauthorized
+from modelport.errors import BodyTooLarge, ConfigError, ModelportError, NotFound, SetupError, Unauthorized
 from modelport.monitoring.logs import note
 from modelport.pool.body import Spool
 from modelport.pool.stream import Stream
@@ -73,9 +73,11 @@ class RpcServer:
         self._door = AdminDoor(settings)
         self._ids = RequestIds()
         self._stopping = asyncio.Event()
-        self._handlers: dict[str, Any] = {}
-        self._refusing: dict[str, Any] = {}
-        self._mount(protocols)
+        self._protocols = [protocol for protocol in protocols if isinstance(protocol, Remote)]
+        self._table: dict[str, Bound] = {}
+        self.refresh: Callable[[str, Served | None], Awaitable[bool]] | None = None
+        """As the application's."""
+        self._mount(plane.endpoints)
         options = [
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", settings.max_body),
@@ -112,53 +114,46 @@ class RpcServer:
 
     # --- the table of methods ----------------------------------------------------------------------------
 
-    def _mount(self, protocols: Iterable[WireProtocol]) -> None:
-        files, seen = list[ProtoFile](), dict[str, str]()
-        for protocol in protocols:
-            if not isinstance(protocol, Remote):
-                continue
-            files += protocol.files
+    async def remount(self) -> None:
+        """Takes the methods of the endpoints as they are now."""
+        self._mount(tuple(self._plane.endpoints))
+
+    def _mount(self, endpoints: Sequence[Endpoint]) -> None:
+        files, table = list[ProtoFile](), dict[str, Bound]()
+
+        def add(bound: Bound) -> None:
+            other = table.setdefault(f"/{bound.procedure.name}", bound)
+            if other.owner != bound.owner:
+                raise ConfigError(f"both {other.owner} and {bound.owner} have the gRPC method {bound.procedure.name}")
+
+        for protocol in self._protocols:
             wanted = frozenset(protocol.headers)
-            for procedure in protocol.procedures(self._plane, self._plane.endpoints):
-                other = seen.setdefault(procedure.name, protocol.name)
-                if other != protocol.name:
-                    raise ConfigError(f"both {other} and {protocol.name} have the gRPC method {procedure.name}")
-                self._add(Bound(procedure, protocol.name, rpc_name(protocol.name), wanted, protocol.refusal))
+            files += protocol.files
+            for procedure in protocol.procedures(self._plane, endpoints):
+                add(Bound(procedure, protocol.name, rpc_name(protocol.name), wanted, protocol.refusal))
         names = [name for file in files for name in file.service_names]
         for own, procedures in (health(self._plane, names), reflection(files)):
             files += own
             for procedure in procedures:
-                self._add(Bound(procedure, "server", "", frozenset(), statuses.refused))
+                add(Bound(procedure, "server", "", frozenset(), statuses.refused))
+        self._table = table
         self.services = [name for file in files for name in file.service_names]
-
-    def _add(self, bound: Bound) -> None:
-        grpc = self._grpc
-        path = f"/{bound.procedure.name}"
-
-        async def unary(message: bytes, context: Any) -> bytes | None:
-            return await self._unary(bound, message, context)
-
-        async def stream(messages: AsyncIterator[bytes], context: Any) -> None:
-            await self._stream(bound, messages, context)
-
-        async def refuse(_: AsyncIterator[bytes], context: Any) -> None:
-            arrived = self._arrived(context)
-            error = Unauthorized("this needs a valid API key", hint="send it as Bearer, in the metadata authorization")
-            await self._end(bound, bound.refusal(error, arrived.id), arrived, context)
-
-        if bound.procedure.is_stream:
-            self._handlers[path] = grpc.stream_stream_rpc_method_handler(stream)
-        else:
-            self._handlers[path] = grpc.unary_unary_rpc_method_handler(unary)
-        if bound.procedure.find is not None:
-            self._refusing[path] = grpc.stream_stream_rpc_method_handler(refuse)
 
     def _handler(self, details: Any) -> Any:
         """What answers a call, before its first message is read: who has no key at all need not send one."""
-        refusing = self._refusing.get(details.method)
-        if refusing is not None and not self._is_known(details.invocation_metadata):
-            return refusing
-        return self._handlers.get(details.method)
+        bound = self._table.get(details.method)
+        if bound is None:
+            return None
+        if bound.procedure.find is not None and not self._is_known(details.invocation_metadata):
+            return self._grpc.stream_stream_rpc_method_handler(_for(self._refuse, bound))
+        if bound.procedure.is_stream:
+            return self._grpc.stream_stream_rpc_method_handler(_for(self._stream, bound))
+        return self._grpc.unary_unary_rpc_method_handler(_for(self._unary, bound))
+
+    async def _refuse(self, bound: Bound, _: AsyncIterator[bytes], context: Any) -> None:
+        arrived = self._arrived(context)
+        error = Unauthorized("this needs a valid API key", hint="send it as Bearer, in the metadata authorization")
+        await self._end(bound, bound.refusal(error, arrived.id), arrived, context)
 
     def _is_known(self, metadata: Iterable[tuple[str, Any]]) -> bool:
         """Whether there is a model that this client may use."""
@@ -197,8 +192,7 @@ class RpcServer:
         try:
             if bound.procedure.find is None:
                 return None, await self._answer_here(bound.procedure, message, arrived)
-            endpoint = bound.procedure.find(message, arrived.metadata)  # type: ignore[assignment]
-            assert endpoint is not None
+            endpoint = await self._find(bound, message, arrived.metadata)
             reply = await self._execute(bound, endpoint, message, arrived)
             body = await _whole(reply.body)
             if len(body) > self._settings.max_body:
@@ -214,6 +208,18 @@ class RpcServer:
         except Exception:
             _log.exception("request %s failed inside the server", arrived.id, extra={"request": arrived.id})
             return endpoint, bound.refusal(ModelportError("internal error"), arrived.id)
+
+    async def _find(self, bound: Bound, message: bytes, metadata: dict[str, str]) -> Endpoint:
+        """Who is meant. Where models come and go, after a look whether that one has."""
+        find: Any = bound.procedure.find
+        if self.refresh is None:
+            return find(message, metadata)  # type: ignore[no-any-return]
+        try:
+            has_changed = await self.refresh("", find(message, metadata))
+        except NotFound:
+            has_changed = self._plane.deployments is not None and bool(await self._plane.deployments.listed())
+        now: Any = self._table[f"/{bound.procedure.name}"].procedure.find if has_changed else find
+        return now(message, metadata)  # type: ignore[no-any-return]
 
     async def _answer_here(self, procedure: Procedure, message: bytes, arrived: Arrived) -> Reply:
         assert procedure.answer is not None
@@ -377,6 +383,15 @@ def _handlers(grpc: Any, find: Callable[[Any], Any]) -> Any:
             return find(handler_call_details)
 
     return Handlers()
+
+
+def _for(answer: Callable[[Bound, Any, Any], Awaitable[Any]], bound: Bound) -> Callable[[Any, Any], Awaitable[Any]]:
+    """What gRPC takes for a coroutine function, which it does not a partial one of a method."""
+
+    async def handle(messages: Any, context: Any) -> Any:
+        return await answer(bound, messages, context)
+
+    return handle
 
 
 async def _whole(body: Any) -> bytes:

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from tritonclient.grpc import service_pb2
 
 from tests.harness import Answer, Running, launch, serving, until
 from tests.platforms.pps import packs
@@ -399,3 +401,32 @@ def test_a_package_answers_the_other_platforms_clients_too(server: Running) -> N
     ]
     assert asked("/v2/models/revenue/infer", {"inputs": inputs})["outputs"][0]["data"] == [17.0]
     assert json.loads(server.get("/v2/models").body)["models"]
+
+
+# --- over gRPC -------------------------------------------------------------------------------------------
+
+
+def test_what_comes_and_goes_does_so_over_grpc_too(tmp_path: Path, packages: Path, cache: dict[str, str]) -> None:
+    folder = laid_out(tmp_path / "many", packages, "revenue")
+    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="x", datatype="FP64", shape=[1])
+    tensor.contents.fp64_contents.append(1.0)
+    with many(folder, {**cache, TTL: "0"}, "--grpc-port", "0") as server, grpc.insecure_channel(server.rpc) as channel:
+        stub = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+
+        def asked(name: str) -> str:
+            request = service_pb2.ModelInferRequest(model_name=name, inputs=[tensor])
+            call = stub.future(request.SerializeToString(), timeout=60)
+            code: str = call.code().name
+            if code == "OK":
+                answer = service_pb2.ModelInferResponse.FromString(call.result())
+                return str(answer.outputs[0].contents.fp64_contents[0])
+            return code
+
+        assert asked("new") == "NOT_FOUND"
+        (folder / "new").mkdir()
+        (folder / "new" / "model.mlpkg").write_bytes(versioned(tmp_path, 5))
+        assert asked("new") == "5.0"
+        (folder / "new" / "model.mlpkg").write_bytes(versioned(tmp_path, 6, size=100))
+        assert asked("new") == "6.0"
+        shutil.rmtree(folder / "new")
+        assert asked("new") == "NOT_FOUND"

@@ -113,9 +113,10 @@ def _with_tls(given: Variables, file: str | None) -> Manner:
 def _announce(server: Server) -> None:
     """Where it is, and what it has found."""
     from modelport import __version__
+    from modelport.cli.announce import places
 
     names = sorted(endpoint.spec.name for endpoint in server.plane.endpoints)
-    print(f"Modelport {__version__} serves {len(names)} deployment(s) at {server.base}")
+    print(f"Modelport {__version__} serves {len(names)} deployment(s) at {places(server)}")
     for endpoint in sorted(server.plane.endpoints, key=lambda one: one.spec.name)[:SHOWN]:
         print(f"  {endpoint.spec.name:24} {endpoint.state if endpoint.fault is None else endpoint.fault.describe()}")
     if len(names) > SHOWN:

@@ -20,11 +20,11 @@ Ask = dict[str, Any]
 
 
 def procedures(node: Node, endpoints: Sequence[Served]) -> list[Procedure]:
-    """Every method. Where one model is served, its worker sees whether it is the one that is meant."""
+    """Every method. Where one model is served, and no other can come, its worker sees whether it is meant."""
     by_name = {endpoint.spec.name: endpoint for endpoint in endpoints}
 
     def find(message: Any, _: Mapping[str, str]) -> Served:
-        if len(endpoints) == 1:
+        if len(endpoints) == 1 and node.deployments is None:
             return endpoints[0]
         return _by_name(by_name, peek(message, MODEL_NAME))
 
