@@ -240,7 +240,7 @@ class Dataplane:
         self._leaving: set[Pool] = set()
         self._starts = asyncio.Semaphore(starts_at_once())
         self.tasks = Tasks(self._order, metrics.reported.of, self._starts, settings)
-        metrics.watch(self.endpoints)
+        metrics.watch(self.endpoints, self.tasks)
 
     @property
     def repository(self) -> bool:

@@ -44,6 +44,7 @@ class Metrics(Collector):
         self.reported = UserMetrics()
         self._times: dict[str, Times] = {}
         self._endpoints: Sequence[Any] = ()
+        self._tasks: Any = None
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -52,9 +53,10 @@ class Metrics(Collector):
     def times(self, endpoint: str) -> Times:
         return self._times.setdefault(endpoint, Times())
 
-    def watch(self, endpoints: Sequence[Any]) -> None:
-        """The endpoints whose pools are shown."""
+    def watch(self, endpoints: Sequence[Any], tasks: Any) -> None:
+        """The endpoints whose pools are shown, and the tasks."""
         self._endpoints = endpoints
+        self._tasks = tasks
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -77,6 +79,11 @@ class Metrics(Collector):
                 family.add_metric([endpoint], histogram.buckets(), histogram.total)
             yield family
         yield from self._pools()
+        if self._tasks is not None:
+            tasks = GaugeMetricFamily("modelport_tasks", "Tasks by what they do.", labels=["state"])
+            for state in ("running", "waiting"):
+                tasks.add_metric([state], len(getattr(self._tasks, state)))
+            yield tasks
         yield from self.reported.collect()
 
     def _pools(self) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from modelport.core.model import ModelSpec
 from modelport.core.task import DONE, FAILED, RUNNING, Task
 from modelport.errors import NotFound, ServiceError
 
-KEPT = 1000
+KEPT = 200
 """Ended tasks of a model; beyond, the oldest go."""
 BUSY = 1.0
 """Seconds to wait for another server that writes."""

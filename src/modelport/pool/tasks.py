@@ -19,7 +19,7 @@ from modelport.core.call import Call, Reply
 from modelport.core.model import ModelSpec
 from modelport.core.task import CANCELLED, QUEUED, Task
 from modelport.core.telling import told
-from modelport.errors import LoadError, ModelportError, QueueFull, ServiceError
+from modelport.errors import BodyTooLarge, LoadError, ModelportError, QueueFull, ServiceError
 from modelport.pool.body import Body, Spool
 from modelport.pool.history import History
 from modelport.pool.pool import SLOT_SECONDS, interpreter_of
@@ -27,8 +27,8 @@ from modelport.pool.process import LEAVE_GRACE, Measures, Worker
 from modelport.pool.queue import Ticket
 
 MAX_WAITING = 100
-MAX_RESULT = 16 << 20
-"""Bytes that a task's result may have."""
+MAX_RESULT = 1 << 20
+"""Bytes that a task's result may have, and its arguments; all of a model's are listed at once."""
 STOPPED = "the server stopped before the task had ended"
 HIDDEN = "the task failed; its output says more"
 
@@ -60,7 +60,12 @@ class Tasks:
         return History(self._folder)
 
     def start(self, spec: ModelSpec, call: Call, body: Body, arguments: bytes) -> Task:
-        """Runs the call in a worker of its own, now or when others have ended. Raises ``QueueFull``."""
+        """Runs the call in a worker of its own, now or when others have ended; the body is the task's from then on.
+
+        Raises ``QueueFull`` or ``BodyTooLarge``.
+        """
+        if len(arguments) > MAX_RESULT:
+            raise BodyTooLarge(f"a task's arguments may have {MAX_RESULT} bytes, beside files")
         if len(self.waiting) >= MAX_WAITING:
             raise QueueFull(f"{len(self.running)} tasks run and {len(self.waiting)} wait", retry_after=60)
         task = Task(uuid.uuid4().hex, QUEUED, arguments, time.time())

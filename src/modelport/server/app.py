@@ -169,9 +169,10 @@ class App:
             call = Call(request.id, bound.protocol.name, route.verb, headers, query, request.path, route.unit)
             reply = await self._plane.execute(endpoint, call, body, request.exchange)
             if route.task is not None and reply.code is None:
-                kept, body = body, b""
                 call = call._replace(verb=route.task.verb)
-                return route.task.answer(self._plane.tasks.start(endpoint.spec, call, kept, bytes(reply.body)))
+                task = self._plane.tasks.start(endpoint.spec, call, body, bytes(reply.body))
+                body = b""  # it is the task's
+                return route.task.answer(task)
             if isinstance(reply.body, Stream) and request.scope["http_version"] == "1.0":
                 # which has no way to say that more follows
                 reply = reply._replace(body=await reply.body.spooled())

@@ -46,6 +46,8 @@ def train(what, gate, data=None):
             print(line)
         time.sleep(1.5)
         print("the last line")
+    if what == "much":
+        return "x" * (1 << 20)
     if what == "raise":
         raise RuntimeError("it broke")
     if what == "exit":
@@ -147,6 +149,8 @@ def test_one_runs_and_the_others_wait(shared: Trainings, tmp_path: Path) -> None
     first, second = (shared.start(gate=str(gate)) for gate in gates)
     shared.pid(first)
     gates[1].touch()
+    counted = {labels["state"]: value for labels, value in shared.server.metrics("modelport_tasks")}
+    assert counted == {"running": 1, "waiting": 1}
     assert shared.output(second) == ""
     assert shared.get(second)["status"] == "running"
     gates[0].touch()
@@ -206,6 +210,13 @@ def test_its_files_reach_it(shared: Trainings) -> None:
     answer = shared.server.post(PATH, body, headers=headers)
     assert answer.json()["args"]["data"] == ["data", "application/octet-stream", "a.csv"]
     assert shared.ended(answer.json()["uuid"])["result"]["output"] == ["a.csv", "1,2"]
+
+
+def test_what_is_too_large_to_be_remembered(shared: Trainings) -> None:
+    answer = shared.server.post(PATH, {"what": "x" * (1 << 20)}, headers={"Content-Type": "application/json"})
+    assert answer.status == 413
+    told = shared.ended(shared.start(what="much"))
+    assert (told["status"], "at most 1048576 are kept" in told["message"]) == ("error", True)
 
 
 def test_bad_arguments_begin_nothing(shared: Trainings) -> None:

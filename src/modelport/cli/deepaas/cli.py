@@ -117,7 +117,7 @@ def _training(arguments: bytes, result: bytes, begin: float) -> bytes:
     from modelport.protocols.deepaas.routes import training
 
     task = Task(uuid.uuid4().hex, DONE, arguments, begin, time.time(), result)
-    return json.dumps(training(task), ensure_ascii=False).encode()
+    return training(task)
 
 
 def _failed(model: LocalModel, reply: Reply) -> int:

@@ -158,13 +158,13 @@ def _train_routes(node: Node, endpoint: Served, base: str) -> list[Route]:
     spec = endpoint.spec
 
     def listed(_: Question) -> Reply:
-        return _json([training(task) for task in node.tasks.all(spec)])
+        return Reply(200, JSON, b"[%b]" % b",".join(map(training, node.tasks.all(spec))))
 
     def one(question: Question) -> Reply:
-        return _json(training(node.tasks.find(spec, _last(question.path))))
+        return Reply(200, JSON, training(node.tasks.find(spec, _last(question.path))))
 
     def remove(question: Question) -> Reply:
-        return _json(training(node.tasks.remove(spec, _last(question.path))))
+        return Reply(200, JSON, training(node.tasks.remove(spec, _last(question.path))))
 
     def output(question: Question) -> Reply:
         text = node.tasks.output(spec, _last(question.path.removesuffix("/output")))
@@ -179,7 +179,7 @@ def _train_routes(node: Node, endpoint: Served, base: str) -> list[Route]:
     if not spec.options.get("train", True):
         answers = dict.fromkeys([*answers, ("POST", base)], _switched_off)
         return [Route(method, path, answer=answer) for (method, path), answer in answers.items()]
-    begins = Begins(TRAIN, lambda task: _json(training(task)))
+    begins = Begins(TRAIN, lambda task: Reply(200, JSON, training(task)))
     routes = [Route("POST", base, CHECK, endpoint, task=begins)]
     for (method, path), answer in answers.items():
         routes.append(Route(method, path, endpoint=endpoint, answer=answer, guarded=True))
@@ -193,23 +193,25 @@ def _last(path: str) -> str:
 STATES = {QUEUED: "running", RUNNING: "running", DONE: "done", FAILED: "error", CANCELLED: "cancelled"}
 
 
-def training(task: Task) -> dict[str, Any]:
-    """A task in the platform's words; one that waits is called running there."""
-    shown: dict[str, Any] = {
-        "date": _moment(task.created),
-        "args": jsontext.loads(task.arguments),
-        "uuid": task.id,
-        "status": STATES[task.state],
-    }
+def training(task: Task) -> bytes:
+    """A task in the platform's words, as JSON; one that waits is called running there. What a worker has written as
+    JSON stays as it is."""
+    head = {"date": _moment(task.created), "uuid": task.id, "status": STATES[task.state]}
+    more: dict[str, bytes] = {"args": task.arguments}
     if task.state == FAILED:
-        shown["message"] = task.message
+        more["message"] = jsontext.dumps(task.message)
     elif task.state == DONE and task.ended is not None and task.result is not None:
-        shown["result"] = {
-            "output": jsontext.loads(task.result),
-            "finish_date": _moment(task.ended),
-            "duration": str(datetime.timedelta(seconds=max(0.0, task.ended - task.created))),
-        }
-    return shown
+        duration = datetime.timedelta(seconds=max(0.0, task.ended - task.created))
+        times = {"finish_date": _moment(task.ended), "duration": str(duration)}
+        more["result"] = _extended(times, {"output": task.result})
+    return _extended(head, more)
+
+
+def _extended(plain: dict[str, str], more: dict[str, bytes]) -> bytes:
+    """An object with values that are JSON already."""
+    return b"".join(
+        [jsontext.dumps(plain)[:-1], *(b',"%b":%b' % (key.encode(), text) for key, text in more.items()), b"}"]
+    )
 
 
 def _moment(seconds: float) -> str:
