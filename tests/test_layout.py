@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 PLATFORM_NAMES = re.compile(r"dataiku|seldon|deepaas|datarobot|\bdrum\b", re.IGNORECASE)
-MAY_NAME_PLATFORMS = ("contracts/", "protocols/", "platforms.py", "cli/")
+MAY_NAME_PLATFORMS = ("contracts/", "protocols/", "schemas/", "platforms.py", "cli/")
 
 IMPORT_ALL = """
 import importlib, json, sys
@@ -40,7 +40,8 @@ def name_of(path: Path) -> str:
 def worker_half() -> list[str]:
     """The modules that a worker may load: not the stand-ins, nor the manifests, which the front reads."""
     files = [PACKAGE / "errors.py"]
-    files += [path for folder in ("core", "contracts", "worker") for path in (PACKAGE / folder).rglob("*.py")]
+    folders = ("core", "schemas", "contracts", "worker")
+    files += [path for folder in folders for path in (PACKAGE / folder).rglob("*.py")]
     files += [
         path
         for name in ("codec", "errors", "foreign", "jsonbody", "messages", "rpc_codec", "tensors")

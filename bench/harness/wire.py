@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelport.contracts.seldon.messages import SCHEMA
+from modelport.schemas.seldon import SCHEMA
 
 COLUMNS = "abcdefghij"
 Rows = list[list[float]]

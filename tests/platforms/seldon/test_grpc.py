@@ -13,8 +13,7 @@ import pytest
 from google.protobuf import any_pb2, empty_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from modelport.contracts.seldon import messages as contract_messages
-from modelport.protocols.seldon import messages as protocol_messages
+from modelport.schemas.seldon import MESSAGES, SERVICES
 from tests.harness import Running, until
 from tests.platforms.drum.folders import write_folder
 from tests.platforms.seldon.conftest import other_models
@@ -440,21 +439,14 @@ def test_reflection_knows_the_seven_services(teller: tuple[Running, grpc.Channel
     _, channel = teller
     database = ProtoReflectionDescriptorDatabase(channel)
     own = {name for name in database.get_services() if name.startswith("seldon.protos.")}
-    assert own == {f"seldon.protos.{name}" for name in contract_messages.SERVICES}
+    assert own == {f"seldon.protos.{name}" for name in SERVICES}
     file = database.FindFileContainingSymbol("seldon.protos.SeldonMessage")
     told = {message.name: [field.name for field in message.field] for message in file.message_type}
-    assert told.keys() == contract_messages.MESSAGES.keys()
+    assert told.keys() == MESSAGES.keys()
     assert told["SeldonMessage"] == ["status", "meta", "data", "binData", "strData", "jsonData", "customData"]
     (metric,) = [message for message in file.message_type if message.name == "Metric"]
     assert [value.name for value in metric.enum_type[0].value] == ["COUNTER", "GAUGE", "TIMER"]
     assert database.FindFileByName("tensorflow/core/framework/tensor.proto").package == "tensorflow"
-
-
-def test_both_halves_have_the_same_messages() -> None:
-    """The contract and the protocol may not share code: each has its table."""
-    assert protocol_messages.MESSAGES == contract_messages.MESSAGES
-    assert protocol_messages.ENUMS == contract_messages.ENUMS
-    assert protocol_messages.SERVICES == contract_messages.SERVICES
 
 
 def test_one_component_answers_whatever_the_metadata_names(tmp_path: Path) -> None:

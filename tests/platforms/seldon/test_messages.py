@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelport.contracts.seldon import protojson
-from modelport.contracts.seldon.messages import SCHEMA
+from modelport.schemas.seldon import SCHEMA
 from tests.platforms.seldon.remote import pb
 
 TEXT = st.text(max_size=8)

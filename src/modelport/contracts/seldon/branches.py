@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelport.contracts.seldon.messages import SCHEMA
 from modelport.contracts.seldon.transports import FEEDBACK, LIST, MESSAGE, data_of
 from modelport.core.graph import ALL
+from modelport.schemas.seldon import SCHEMA
 
 
 def branch_of(message: Any) -> int:

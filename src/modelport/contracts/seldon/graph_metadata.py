@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelport.contracts.seldon import protojson
-from modelport.contracts.seldon.messages import SCHEMA
 from modelport.contracts.seldon.wrapper import BAD_METADATA
 from modelport.core.graph import Unit
 from modelport.errors import ModelRejected, NotFound
+from modelport.schemas.seldon import SCHEMA
 
 MODEL, REQUEST, GRAPH = "SeldonModelMetadata", "SeldonModelMetadataRequest", "SeldonGraphMetadata"
 

@@ -11,8 +11,8 @@ import math
 import struct
 from typing import Any, Callable
 
-from modelport.contracts.seldon.messages import PACKAGE, SCHEMA
 from modelport.core.protobuf import Field
+from modelport.schemas.seldon import PACKAGE, SCHEMA
 
 FIELDS = {kind: {field.name: field for field in fields} for kind, fields in SCHEMA.messages.items()}
 INTEGERS = {"int32": 1 << 31, "int64": 1 << 63}

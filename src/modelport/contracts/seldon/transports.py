@@ -13,8 +13,8 @@ from typing import Any, Callable, Protocol
 
 from modelport.contracts.seldon import arrays, protojson, tftensors
 from modelport.contracts.seldon.arrays import Content
-from modelport.contracts.seldon.messages import SCHEMA
 from modelport.errors import InvalidInput, ModelRejected
+from modelport.schemas.seldon import SCHEMA
 
 MESSAGE, LIST, FEEDBACK = "SeldonMessage", "SeldonMessageList", "Feedback"
 

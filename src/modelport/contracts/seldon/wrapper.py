@@ -11,7 +11,6 @@ from typing import Any, Callable, NamedTuple
 from modelport.contracts.seldon import arrays, metadata, metrics, protojson
 from modelport.contracts.seldon.arrays import BAD_DATA, Content
 from modelport.contracts.seldon.hooks import ABSENT, Hooks, Response, response
-from modelport.contracts.seldon.messages import SCHEMA
 from modelport.contracts.seldon.transports import (
     FEEDBACK,
     LIST,
@@ -25,6 +24,7 @@ from modelport.contracts.seldon.transports import (
     protobuf_of,
 )
 from modelport.errors import ModelRejected
+from modelport.schemas.seldon import SCHEMA
 
 NO_IMAGE = "NOT_IMPLEMENTED:NOT_IMPLEMENTED"
 BAD_METADATA = "MICROSERVICE_BAD_METADATA"

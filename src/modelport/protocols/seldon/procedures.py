@@ -10,8 +10,8 @@ from modelport.core.call import Reply
 from modelport.core.protocol import Find, Procedure, Question, Served, the_only
 from modelport.errors import NotFound
 from modelport.protocols.seldon.codec import FEEDBACK, METADATA, PLATFORM, PREDICT
-from modelport.protocols.seldon.messages import PACKAGE, SCHEMA, SERVICES
 from modelport.protocols.seldon.rpc_codec import REMOTE
+from modelport.schemas.seldon import PACKAGE, SCHEMA, SERVICES
 
 DEPLOYMENT = "seldon"
 """The metadata that names the model."""

@@ -12,7 +12,7 @@ from modelport.errors import InvalidOutput, MethodNotAllowed, ModelportError
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import PLATFORM, PREDICT, PUID, kept_meta, puid_of
 from modelport.protocols.seldon.foreign import answered, carried, written_by_model
-from modelport.protocols.seldon.messages import SCHEMA
+from modelport.schemas.seldon import SCHEMA
 
 MESSAGE = "SeldonMessage"
 REMOTE = "grpc/"

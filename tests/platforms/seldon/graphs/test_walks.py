@@ -197,7 +197,7 @@ def one_of(walk: Any) -> Iterator[Any]:
 
 def test_lists_of_messages_are_what_their_readers_take_for_lists() -> None:
     assert json.loads(json_list([b"1\n", b'{"a": 2}'])) == [1, {"a": 2}]
-    from modelport.contracts.seldon.messages import SCHEMA
+    from modelport.schemas.seldon import SCHEMA
 
     messages = [{"strData": "a" * 300}, {}, {"strData": "b"}]
     body = protobuf_list([SCHEMA.encode("SeldonMessage", message) for message in messages])

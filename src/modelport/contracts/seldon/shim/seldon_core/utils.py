@@ -6,9 +6,9 @@ import os
 from typing import Any, NamedTuple
 
 from modelport.contracts.seldon import arrays, transports
-from modelport.contracts.seldon.messages import PACKAGE, SCHEMA
 from modelport.contracts.seldon.transports import MESSAGE, REMOTE, REST, Transport
 from modelport.errors import InvalidInput, ModelRejected
+from modelport.schemas.seldon import PACKAGE, SCHEMA
 from seldon_core.env_utils import (
     ENV_MODEL_IMAGE,
     ENV_MODEL_NAME,

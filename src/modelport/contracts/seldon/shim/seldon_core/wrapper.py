@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from modelport.contracts.seldon.adapter import PLATFORM, Component
-from modelport.contracts.seldon.messages import SERVICES
 from modelport.core.call import Call, Reply
 from modelport.core.model import ModelSpec
 from modelport.core.protocol import Codec, Marked, Particular, Question, Route
 from modelport.errors import ModelportError, ModelRaised
+from modelport.schemas.seldon import SERVICES
 from seldon_core import seldon_methods
 
 ANNOTATION_GRPC_MAX_MSG_SIZE = "seldon.io/grpc-max-message-size"

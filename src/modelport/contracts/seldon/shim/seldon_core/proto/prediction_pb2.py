@@ -11,9 +11,9 @@ from typing import Any
 from google.protobuf import any_pb2, descriptor_pool, empty_pb2, message_factory, struct_pb2
 
 from modelport.contracts.seldon import tftensors
-from modelport.contracts.seldon.messages import ENUMS, MESSAGES, TENSOR
 from modelport.core.descriptors import ProtoFile
 from modelport.core.protobuf import Schema
+from modelport.schemas.seldon import ENUMS, MESSAGES, TENSOR
 
 FILE, PACKAGE = "modelport/seldon/prediction.proto", "modelport.seldon.protos"
 

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2
 
-from modelport.contracts.seldon.messages import EMPTY, PACKAGE, SERVICES
 from modelport.core.descriptors import Method
+from modelport.schemas.seldon import EMPTY, PACKAGE, SERVICES
 from seldon_core.proto import prediction_pb2
 
 
