@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator
 
-from tests.harness import Running, launch, serving
+from tests.harness import Running, launch, serving, until
+from tests.platforms.deepaas import browser
 from tests.platforms.deepaas.conftest import RUN
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 MODEL = """
 import time
@@ -129,15 +128,23 @@ def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
 
 
 def test_the_page_in_a_browser(server: Running, tmp_path: Path) -> None:
-    browser = next(filter(None, [os.environ.get("CHROMIUM"), *map(shutil.which, BROWSERS)]), None)
-    if browser is None:
-        pytest.skip(f"no browser is on PATH ({', '.join(BROWSERS)}), and CHROMIUM names none")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--virtual-time-budget=5000"]
-    done = subprocess.run(
-        [browser, *flags, "--dump-dom", f"{server.base}/api"], capture_output=True, text=True, timeout=90, check=True
-    )
-    assert 'id="post /v2/models/m/predict/"' in done.stdout
-    assert "what it does" in done.stdout
+    name = browser.found()
+    if name is None:
+        pytest.skip(f"no browser is on PATH ({', '.join(browser.NAMES)}), and CHROMIUM names none")
+    with browser.Page(name, tmp_path, f"{server.base}/api") as page:
+        until(lambda: page.run("document.querySelectorAll('details').length"), what="the page")
+        assert page.run("document.getElementById('title').textContent").startswith("DEEP as a Service")
+        form = "document.getElementById('post /v2/models/m/predict/').querySelector('form')"
+        assert page.run(f"{form}.elements.how.required") is True
+        assert page.run(f"[...{form}.elements.accept.options].map((option) => option.value)") == [
+            "", "application/json", "text/csv", "*/*",
+        ]  # fmt: skip
+        page.run(f"{form}.elements.how.value = 'x'; {form}.elements.many.value = '1\\n2'; {form}.requestSubmit()")
+        shown = until(lambda: page.run(f"{form}.querySelector('.body')?.textContent"), what="the answer")
+        assert json.loads(shown)["predictions"]["more"] == {"many": "[1, 2]", "size": "3"}
+        assert page.run(f"{form}.querySelector('.status').textContent").startswith("200  application/json")
+        loaded = page.run("performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert [url for url in loaded if not url.startswith(server.base)] == []
 
 
 HARNESS = """
