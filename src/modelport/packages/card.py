@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from modelport.core.calendar import frequency
 
 CLASSES = ("binary", "multiclass")
 TARGETS = ("regression", *CLASSES, "anomaly", "textgeneration")
@@ -17,6 +19,11 @@ def _text(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=1000)]
 Window = Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
+def _frequency(text: str) -> str:
+    frequency(text)
+    return text
 
 
 class _Part(BaseModel):
@@ -60,7 +67,7 @@ class TimeSeries(_Part):
 
     dateColumn: Text
     seriesColumn: Text | None = None
-    frequency: Text = "D"
+    frequency: Annotated[str, AfterValidator(_frequency)] = "D"
     featureDerivationWindow: Window
     forecastWindow: Window
     knownInAdvance: list[Text] = []

@@ -14,8 +14,7 @@ from tests.harness import Running, serving
 from tests.platforms.pps import packs
 
 HERE = Path(__file__).parent / "transcripts"
-TO_COME = ("mm_ts_forecast_point",)
-MODELS = ("fraud", "revenue", "species")
+MODELS = ("fraud", "revenue", "sales", "species")
 CASES = {path.stem: json.loads(path.read_text())["server"]["mode"] for path in sorted(HERE.glob("*.json"))}
 
 
@@ -45,6 +44,6 @@ def many(tmp_path_factory: pytest.TempPathFactory, cache: dict[str, str]) -> Ite
         yield server
 
 
-@pytest.mark.parametrize("name", [name for name, mode in CASES.items() if mode == "mm" and name not in TO_COME])
+@pytest.mark.parametrize("name", [name for name, mode in CASES.items() if mode == "mm"])
 def test_many_models(many: Running, name: str) -> None:
     replay(many, name)

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from modelport.contracts.drum import detect, predictors
+from modelport.contracts.drum.forecasting import Forecasting
 from modelport.contracts.drum.hooks import Hooks
 from modelport.contracts.drum.labels import labels as class_labels
 from modelport.contracts.drum.outputs import CLASSES, NUMERIC, Target, framed
@@ -91,6 +92,8 @@ class DrumContract:
         hooks = Hooks(spec.root, spec.options["code"])
         if hooks.init is not None:
             hooks.init(code_dir=spec.root)
+        if (spec.card or {}).get("timeSeries") is not None and callable(hooks.forecast):
+            return Forecasting(spec, hooks, unloaded(spec) if hooks.load_model is None else loaded(spec, hooks))
         return Unstructured(spec, hooks) if spec.options["target"] == "unstructured" else Structured(spec, hooks)
 
 

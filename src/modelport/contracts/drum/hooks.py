@@ -23,6 +23,8 @@ class Hooks:
     score: Hook
     post_process: Hook
     score_unstructured: Hook
+    forecast: Hook
+    """For time series only: elsewhere the name is the user's."""
 
     def __init__(self, folder: str, code: str | None) -> None:
         module = _imported(os.path.join(folder, code)) if code else None
@@ -31,6 +33,7 @@ class Hooks:
             if hook is not None and not callable(hook):
                 raise LoadError(f"{CODE}: {name} is {type(hook).__name__}; a function was expected")
             setattr(self, name, hook)
+        self.forecast = getattr(module, "forecast", None)
 
 
 def _imported(path: str) -> Any:

@@ -10,7 +10,7 @@ from modelport.core.call import FUNCTION, Call, Outcome, Reply
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Column, Payload, Table
 from modelport.errors import InvalidOutput, ModelportError, UnsupportedType
-from modelport.protocols.pps import answer, errors, explain, query, rows
+from modelport.protocols.pps import answer, errors, explain, query, rows, series
 from modelport.protocols.pps.errors import Unprocessable
 from modelport.protocols.pps.rows import CSV, JSON, Rows
 from modelport.protocols.pps.target import Target, target_of
@@ -34,6 +34,7 @@ class Memory(NamedTuple):
     wanted: query.Wanted
     rows: Rows
     unfolded: explain.Unfolded | None
+    plan: series.Plan | None
     wants_csv: bool
 
 
@@ -49,21 +50,26 @@ class PpsCodec:
             raise Unprocessable(f"{spec.name} predicts nothing from rows, so it does not answer here")
         card = spec.card or {}
         explanations = card.get("explanations")
-        about = query.About(target.kind, target.labels, explain.algorithm_of(explanations), False)
-        wanted = query.read(call.query, about)
+        is_series = card.get("timeSeries") is not None
+        algorithm = None if is_series else explain.algorithm_of(explanations)
+        wanted = query.read(call.query, query.About(target.kind, target.labels, algorithm, is_series))
+        asked = series.read(wanted.series) if is_series else None
         if call.headers.get("content-encoding", "").strip().lower() not in ENCODINGS:
             raise UnsupportedType("Content-Encoding may be gzip only")
         given = rows.read(body, call.headers.get("content-type", ""))
         needed = [feature["name"] for feature in card.get("features") or ()]
         rows.check(given.names(), wanted.passthrough or (), needed)
-        payload = given.payload(spec.limits.body, is_whole=wanted.explaining is not None)
-        unfolded = None
-        if wanted.explaining is not None and explanations:
+        payload = given.payload(spec.limits.body, is_whole=is_series or wanted.explaining is not None)
+        unfolded = plan = None
+        if asked is not None:
+            assert isinstance(payload, Table)
+            plan, payload = series.plan(payload, given, card["timeSeries"], target.name, asked)
+        elif wanted.explaining is not None and explanations:
             assert isinstance(payload, Table)
             unfolded = explain.unfold(payload, explanations)
             payload = explain.payload(unfolded)
         wants_csv = mediatype.prefers(call.headers.get("accept", ""), CSV, JSON)
-        return payload, Memory(begun, call.waited, target, wanted, given, unfolded, wants_csv)
+        return payload, Memory(begun, call.waited, target, wanted, given, unfolded, plan, wants_csv)
 
     def encode(
         self, call: Call, memory: Memory, outcome: Outcome, spec: ModelSpec, model: Description, seconds: float
@@ -75,14 +81,17 @@ class PpsCodec:
             whole, result = result, result.first(memory.unfolded.rows)
             explained = explain.explained(memory.unfolded, whole.scores, result, target, wanted)
         result = result.rounded(wanted.decimals)
-        passed = _passed(memory, len(result.decided))
+        plan = memory.plan
+        passed = _passed(memory, len(result.decided) if plan is None else plan.rows)
         try:
             if memory.wants_csv:
                 more = [] if explained is None else explain.csv_columns(explained, target)
+                more += [] if plan is None else series.csv_columns(plan)
                 content_type, body = f"{CSV}; charset=utf-8", answer.as_csv(result, target, [*more, *passed])
             else:
-                members = _members(explained, passed)
-                content_type, body = JSON, answer.as_json(result, target, range(len(result.decided)), members)
+                row_ids = range(len(result.decided)) if plan is None else [one.row for one in plan.forecasts]
+                members = [*_members(explained, passed), *([] if plan is None else series.members(plan))]
+                content_type, body = JSON, answer.as_json(result, target, row_ids, members)
         except TypeError as fault:
             raise InvalidOutput(f"the answer has no JSON form: {fault}") from None
         return Reply(200, [("content-type", content_type), *_told(memory, call)], body)
@@ -100,7 +109,10 @@ def _passed(memory: Memory, count: int) -> list[tuple[str, Column]]:
     names = list(dict.fromkeys(memory.rows.names())) if wanted is None else wanted
     if not names:
         return []
-    return list(zip(names, memory.rows.cells(names, count)))
+    columns = memory.rows.cells(names, count)
+    if memory.plan is not None:
+        columns = [[column[one.row] for one in memory.plan.forecasts] for column in columns]
+    return list(zip(names, columns))
 
 
 def _members(explained: explain.Explained | None, passed: list[tuple[str, Column]]) -> list[answer.Member]:
