@@ -13,6 +13,8 @@ from typing import Any, Callable, NamedTuple
 
 from modelport.errors import InvalidInput, InvalidOutput
 
+OURS = "x-modelport-"
+"""What the headers below begin with: a client's own of that beginning go no further than the front."""
 BRANCH, ROUTES = "x-modelport-branch", "x-modelport-routes"
 """Headers between workers and the front alone: the branch that a unit chose, and the branches of all units as JSON."""
 RECALL, RECORD = "recall-routes", "record-routes"

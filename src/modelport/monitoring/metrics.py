@@ -103,7 +103,8 @@ class Metrics(Collector):
             "Requests that never ran, or whose answer nobody took: rejected, timed_out, cancelled.",
             labels=["endpoint", "reason"],
         )
-        for endpoint in self._endpoints:
+        parts = (part for one in self._endpoints if one.pool is not None for part in one.parts.values())
+        for endpoint in (*self._endpoints, *parts):
             name, pool = endpoint.spec.name, endpoint.pool
             ready.add_metric([name], float(endpoint.state == "ready"))
             if pool is None:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.frames import SPOOL_THRESHOLD
+from modelport.core.graph import OURS
 from modelport.core.protocol import Marked, Moving, Particular, Question, Served, WireProtocol
 from modelport.dataplane import Dataplane, Endpoint
 from modelport.errors import (
@@ -296,11 +297,14 @@ class App:
             note(scope["method"], scope["path"], status, time.perf_counter() - begin, about)
 
 
+_OURS = OURS.encode()
 _ALWAYS_BYTES = frozenset(name.encode() for name in ALWAYS)
 
 
 def _pick(headers: Iterable[tuple[bytes, bytes]], wanted: frozenset[bytes] | None) -> dict[bytes, bytes]:
-    return dict(headers) if wanted is None else {name: value for name, value in headers if name in wanted}
+    if wanted is None:
+        return {name: value for name, value in headers if not name.startswith(_OURS)}
+    return {name: value for name, value in headers if name in wanted}
 
 
 def _endpoint_of(methods: dict[str, Bound] | None) -> Served | None:

@@ -18,6 +18,7 @@ from modelport.core import statuses
 from modelport.core.call import Call, Reply
 from modelport.core.descriptors import ProtoFile
 from modelport.core.frames import SPOOL_THRESHOLD
+from modelport.core.graph import OURS
 from modelport.core.protocol import Procedure, Question, Remote, Served, WireProtocol, rpc_name
 from modelport.dataplane import Dataplane, Endpoint
 from modelport.errors import BodyTooLarge, ConfigError, ModelportError, NotFound, SetupError, Unauthorized
@@ -231,7 +232,8 @@ class RpcServer:
     async def _execute(self, bound: Bound, endpoint: Endpoint, message: bytes, arrived: Arrived) -> Reply:
         endpoint.admit(credential(_raw(arrived.metadata.get("authorization"))))
         procedure, given = bound.procedure, arrived.metadata
-        wanted = given if endpoint.spec.all_headers else bound.wanted & given.keys()
+        all_of_them = (name for name in given if not name.startswith(OURS))
+        wanted = all_of_them if endpoint.spec.all_headers else bound.wanted & given.keys()
         headers = {name: given[name] for name in wanted if name != "content-encoding"}
         call = Call(arrived.id, bound.wire_name, procedure.verb, headers, "", f"/{procedure.name}")
         if len(message) <= SPOOL_THRESHOLD:

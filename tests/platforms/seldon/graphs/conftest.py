@@ -68,7 +68,7 @@ def graphs(notes: Path) -> dict[str, dict[str, Any]]:
         "odds": node("ab", "RANDOM_ABTEST", unit("a"), unit("b")),
         "raw": unit("t", "TRANSFORMER", node("raw", "MODEL", unit("after"))),
         "kinds": node("single", "MODEL", node("k1", "MODEL")),
-        "copies": node("j", "COMBINER", node("k1"), node("k2")),
+        "copies": unit("j", "COMBINER", unit("k1"), unit("k2")),
         "sums": node("mean", "COMBINER", node("k1"), node("k2")),
         "faulty": unit(
             "t", "TRANSFORMER", unit("o", "OUTPUT_TRANSFORMER", unit("r", "ROUTER", unit("j", "COMBINER", unit("m"))))
@@ -79,7 +79,7 @@ def graphs(notes: Path) -> dict[str, dict[str, Any]]:
 SPECIAL = {
     "raw": {"raw": "Raw"},
     "kinds": {"single": "Single", "k1": "Kind"},
-    "copies": {"k1": "Kind", "k2": "Kind"},
+    "copies": {"k1": "Spoils", "k2": "Spoils"},
     "sums": {"mean": "Mean"},
 }
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.harness import until
+from tests.harness import serving, until
 from tests.platforms.seldon.graphs.conftest import JSON, Graphs
+from tests.platforms.seldon.graphs.deploying import UNIT, deploy, deployment, isolated, predictor, unit
 
 
 def only_together(served: Graphs) -> None:
@@ -135,12 +141,21 @@ def test_numbers_arrive_as_they_would_off_the_wire(served: Graphs) -> None:
 
 
 def test_each_child_has_a_copy_of_its_own(served: Graphs) -> None:
-    message = {"data": {"ndarray": [[1, 2], [3, 4]]}}
-    answer = served.post("copies", message)
-    assert answer.status == 500  # the combiner has text to combine, which says what both children saw
-    assert answer.headers["x-modelport-node"] == "j"
-    both = served.ask("joined", {"jsonData": {"list": [1]}})
-    assert both["jsonData"]["list"] == [1]
+    """Both change what they are given."""
+    answer = served.ask("copies", {"jsonData": {"list": [1]}, "meta": {"tags": {"mine": 1}}})
+    assert answer["jsonData"]["trace"] == [[[1, "k1"], [1, "k2"]], "j.join"]
+    assert answer["meta"]["tags"] == {"mine": 1, "spoiled": "k2", "j": True}
+
+
+def test_what_workers_tell_the_front_reaches_no_client(served: Graphs) -> None:
+    for name, what, message in [
+        ("routed", "predictions", {"jsonData": {"routes": {"r": 1}}, "meta": {}}),
+        ("routed", "feedback", feedback(r=0)),
+        ("faulty", "predictions", {"jsonData": {"routes": {"r": 7}}}),
+    ]:
+        ours = {header for header in served.post(name, message, what).headers if header.startswith("x-modelport")}
+        assert ours <= {"x-modelport-node"}
+    assert "authorization" not in served.post("one", {"jsonData": {}}, Authorization="Bearer x").headers
 
 
 def test_an_answer_that_asks_for_a_status_ends_the_walk(served: Graphs) -> None:
@@ -297,3 +312,48 @@ def test_feedback_where_nobody_learns_comes_back(served: Graphs) -> None:
     message = feedback()
     answer = served.post("joined", message, "feedback")
     assert answer.json() == message
+
+
+# --- clients that leave, servers that stop ---------------------------------------------------------------
+
+
+def test_a_client_that_leaves_ends_what_was_asked_for_it(served: Graphs) -> None:
+    """The nodes that have not been asked are not, and the next request finds everything in order."""
+    body = json.dumps({"jsonData": {"routes": {"r": 0}, "fault": {"at": "t", "how": "nap"}}}).encode()
+    pools = "faulty" if served.together else "faulty:t"
+    before = served.server.metric("modelport_not_run_total", endpoint=pools, reason="cancelled")
+    with socket.create_connection(("127.0.0.1", served.server.port)) as client:
+        head = f"POST /seldon/ns/faulty/api/v1.0/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+        client.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+        until(
+            lambda: served.server.metric("modelport_workers", endpoint=pools, state="busy"), what="the request to run"
+        )
+    cancelled = {"endpoint": pools, "reason": "cancelled"}
+    until(lambda: served.server.metric("modelport_not_run_total", **cancelled) == before + 1, what="its end")
+    assert served.trace("faulty", routes={"r": 0})[-1] == "o.out"
+
+
+def test_large_messages_leave_no_files_open(served: Graphs) -> None:
+    message = {"jsonData": {"text": "x" * (2 << 20)}}
+    served.ask("joined", message)
+    front = psutil.Process(served.server.pid)
+    before = front.num_fds()
+    for _ in range(10):
+        served.ask("joined", message)
+        served.post("joined", {"jsonData": {**message["jsonData"], "fault": {"at": "z", "how": "raise"}}})
+    assert front.num_fds() <= before + 4
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_server_that_stops_finishes_what_runs(tmp_path: Path, apart: bool) -> None:
+    graph = unit("t", "TRANSFORMER", unit("m"))
+    components: dict[str, Any] = {"t": UNIT, "m": UNIT}
+    file = deploy(tmp_path, deployment("dep", predictor(graph)), isolated(components) if apart else components)
+    with serving(file) as server:
+        message = {"jsonData": {"fault": {"at": "t", "how": "nap"}}}
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(server.post, "/api/v1.0/predictions", message, headers=JSON)
+            pool = "dep:t" if apart else "dep"
+            until(lambda: server.metric("modelport_workers", endpoint=pool, state="busy"), what="the request to run")
+            assert server.stop() == 0
+            assert asked.result().json()["jsonData"]["trace"] == ["t slept", "m.predict"]

@@ -41,6 +41,9 @@ class Unit:
             raise SystemExit(4)
         if how == "hang":
             time.sleep(60)
+        if how == "nap":
+            time.sleep(1)
+            return {"trace": [f"{self.me} slept"]}
         if how == "unwritable":
             return {"value": object()}
         return object()
@@ -101,6 +104,18 @@ class Kind:
         said = f"{X.dtype} {X.shape} {X.tolist()}"
         X[...] = 0
         return said
+
+
+class Spoils:
+    """Changes the very message that it was given."""
+
+    def __init__(self, me):
+        self.me = me
+
+    def predict(self, X, names=None, meta=None):
+        X["list"].append(self.me)
+        meta.setdefault("tags", {})["spoiled"] = self.me
+        return {"trace": X["list"]}
 
 
 class Single:
