@@ -112,14 +112,13 @@ class Walker:
             raise error.of(unit.name) from None
         if isinstance(reply.body, Spool):
             self._spools.append(reply.body)
-        said = [(name, value) for name, value in reply.headers if name not in (BRANCH, UNIT)]
         if self._is_over(reply):
-            raise Ended(reply._replace(headers=[*said, (UNIT, unit.name)]))
+            raise Ended(reply._replace(headers=[*reply.headers, (UNIT, unit.name)]))
         if step.verb == unit.route:
             return _number(dict(reply.headers).get(BRANCH, str(ALL)), unit)
         kept = {name: value for name, value in message.headers.items() if not name.startswith("content-")}
-        types = {name: value for name, value in said if name == "content-type"}
-        return Message(reply.body, {**kept, **types}, said=said)
+        types = {name: value for name, value in reply.headers if name == "content-type"}
+        return Message(reply.body, {**kept, **types}, said=reply.headers)
 
 
 def _number(branch: str, unit: Unit) -> int:

@@ -69,6 +69,7 @@ def graphs(notes: Path) -> dict[str, dict[str, Any]]:
         "raw": unit("t", "TRANSFORMER", node("raw", "MODEL", unit("after"))),
         "kinds": node("single", "MODEL", node("k1", "MODEL")),
         "copies": unit("j", "COMBINER", unit("k1"), unit("k2")),
+        "rawjoined": node("rj", "COMBINER", node("k1"), node("k2")),
         "sums": node("mean", "COMBINER", node("k1"), node("k2")),
         "faulty": unit(
             "t", "TRANSFORMER", unit("o", "OUTPUT_TRANSFORMER", unit("r", "ROUTER", unit("j", "COMBINER", unit("m"))))
@@ -81,6 +82,7 @@ SPECIAL = {
     "kinds": {"single": "Single", "k1": "Kind"},
     "copies": {"k1": "Spoils", "k2": "Spoils"},
     "sums": {"mean": "Mean"},
+    "rawjoined": {"rj": "RawJoin"},
 }
 
 

@@ -168,6 +168,12 @@ def test_an_answer_that_asks_for_a_status_ends_the_walk(served: Graphs) -> None:
     }
 
 
+def test_code_that_takes_whole_messages_gets_lists(served: Graphs) -> None:
+    tensor = {"tensor": {"shape": [1, 2], "values": [1.5, 2]}, "names": ["a", "b"]}
+    answer = served.ask("rawjoined", {"data": tensor})
+    assert answer["data"]["tensor"] == {"shape": [1, 2], "values": [1.5, 2]}
+
+
 def test_forms_and_queries_are_understood_as_a_component_does(served: Graphs) -> None:
     path = "/seldon/ns/chain/api/v1.0/predictions"
     answer = served.server.post(f"{path}?json=%7B%22jsonData%22%3A%7B%7D%7D", b"", headers={})

@@ -196,3 +196,58 @@ def test_keys_are_asked_for(tmp_path: Any) -> None:
     with serving(file, "--api-key", "secret") as server:
         assert asked(server).status == 401
         assert asked(server, Authorization="Bearer secret").status == 200
+
+
+HEADERS = """
+import flask
+
+class Seen:
+    def __init__(self, me):
+        self.me = me
+
+    def predict(self, X, names, meta=None):
+        seen = {name.lower(): value for name, value in flask.request.headers}
+        return {**X, self.me: seen}
+"""
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_nodes_see_a_request_headers_but_not_those_of_our_name(tmp_path: Any, apart: bool) -> None:
+    (tmp_path / "Seen.py").write_text(HEADERS)
+    graph = node("a", "MODEL", node("b", parameters={"me": "b"}), parameters={"me": "a"})
+    components: dict[str, Any] = {name: {"path": "Seen.py", "isolated": apart} for name in "ab"}
+    with serving(deploy(tmp_path, deployment("dep", predictor(graph)), components)) as server:
+        forged = {"X-Modelport-Parts": '{"a": {"metadata": {"name": "forged"}}}', "X-Other": "mine", "Seldon-Puid": "p"}
+        seen = asked(server, **forged).json()["jsonData"]
+        for name in "ab":
+            assert (seen[name]["x-other"], seen[name]["seldon-puid"]) == ("mine", "p")
+            assert "x-modelport-parts" not in seen[name]
+        told = server.get("/api/v1.0/metadata", headers=forged).json()
+        assert [model["name"] for model in told["models"].values()] == ["", ""]
+
+
+READER = """
+import os
+from pathlib import Path
+
+class NAME:
+    def __init__(self):
+        self.text = Path("here.txt").read_text()
+
+    def load(self):
+        self.text += Path("here.txt").read_text()
+
+    def predict(self, X, names, meta=None):
+        return {**X, self.text: os.getcwd()}
+"""
+
+
+def test_nodes_load_in_their_own_folders(tmp_path: Any) -> None:
+    for name in ("One", "Two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.py").write_text(READER.replace("NAME", name))
+        (tmp_path / name / "here.txt").write_text(name)
+    graph = node("a", "MODEL", node("b"))
+    components = {"a": "One/One.py", "b": "Two/Two.py"}
+    with serving(deploy(tmp_path, deployment("dep", predictor(graph)), components)) as server:
+        assert asked(server).json()["jsonData"] == {"OneOne": str(tmp_path), "TwoTwo": str(tmp_path)}
