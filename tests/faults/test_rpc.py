@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import queue
@@ -19,6 +20,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2
 
+from modelport.core.call import Reply
+from modelport.pool.stream import Stream
+from modelport.server import rpc
 from tests.faults.test_stopping import is_refused
 from tests.faults.tools import ECHO, FN, Gated, busy, idle, in_hand, later, not_run, waiting
 from tests.harness import Running, function, launch, serving, until, write_service
@@ -425,3 +429,23 @@ def test_a_model_of_two_by_name(tmp_path: Path, channel: Any) -> None:
         assert code(caught.value) == "NOT_FOUND"
         gated.open()
         assert b"id" in held.result(30)
+
+
+def test_headers_that_no_metadata_can_be_are_left_out() -> None:
+    headers = [("X-Node", "né\t"), ("grpc-status", "OK"), ("a-bin", "x"), ("two words", "x"), ("content-type", "x")]
+    assert rpc._trailing(Reply(200, headers, b""), "one") == (("x-request-id", "one"), ("x-node", "n??"))
+
+
+def test_an_answer_in_pieces_that_nobody_waits_for_is_ended() -> None:
+    ended: list[str] = []
+
+    async def leave() -> None:
+        stream = Stream(lambda held: None, lambda: ended.append("closed"))
+        stream.feed(b"a piece")
+        reading = asyncio.ensure_future(rpc._whole(stream))
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    asyncio.run(leave())
+    assert ended == ["closed"]

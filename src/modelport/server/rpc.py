@@ -39,6 +39,7 @@ MAX_IN_FLIGHT = 16
 
 _METADATA = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
 """A name that is neither the transport's own nor means bytes."""
+_UNPRINTABLE = re.compile("[^ -~]")
 _log = logging.getLogger("modelport.server")
 
 
@@ -399,7 +400,11 @@ def _for(answer: Callable[[Bound, Any, Any], Awaitable[Any]], bound: Bound) -> C
 async def _whole(body: Any) -> bytes:
     """An answer's bytes, wherever they are."""
     if isinstance(body, Stream):
-        body = await body.spooled()
+        try:
+            whole = await body.spooled()
+        finally:
+            body.close()
+        body = whole
     if isinstance(body, Spool):
         try:
             return bytes(body)
@@ -414,7 +419,7 @@ def _is_error(reply: Reply) -> bool:
 
 def _trailing(reply: Reply, request_id: str) -> tuple[tuple[str, str], ...]:
     """What goes with an answer: the headers of the reply that are not about its body, as metadata may be."""
-    named = ((name.lower(), value.encode("ascii", "replace").decode()) for name, value in reply.headers)
+    named = ((name.lower(), _UNPRINTABLE.sub("?", value)) for name, value in reply.headers)
     more = ((name, value) for name, value in named if _METADATA.fullmatch(name) and name != "content-type")
     return (("x-request-id", request_id), *more)
 
