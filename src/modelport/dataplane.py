@@ -285,7 +285,7 @@ class Dataplane:
     def start(self, endpoint: Endpoint) -> None:
         """Gives the endpoint and its parts pools and starts their first workers, without waiting for them."""
         for one in () if isinstance(endpoint, Shared) else (endpoint, *endpoint.parts.values()):
-            if one.state != "ready":
+            if one.pool is None or one.pool.state in ("unloaded", "failed"):
                 self._start(one)
 
     def _start(self, endpoint: Endpoint) -> None:

@@ -243,6 +243,7 @@ class _Request:
         self._graph = endpoint.spec.graph
         self._call = call
         self._run = run
+        self._begin = time.monotonic()
         join = protobuf_list if call.protocol.endswith(".grpc") else json_list
         self._walker = Walker(self._ask, join, _is_over)
         self._learns = call.verb.endswith(self._graph.learns)
@@ -276,6 +277,8 @@ class _Request:
         return reply
 
     def _count(self, reply: Reply) -> None:
+        """Once for all that was asked."""
+        self._endpoint.times.observe(0.0, time.monotonic() - self._begin)
         stats = self._endpoint.stats
         stats.last = int(time.time() * 1000)
         if reply.code is None:

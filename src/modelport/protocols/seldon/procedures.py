@@ -13,8 +13,8 @@ from modelport.protocols.seldon.codec import FEEDBACK, METADATA, PLATFORM, PREDI
 from modelport.protocols.seldon.rpc_codec import REMOTE
 from modelport.schemas.seldon import PACKAGE, SCHEMA, SERVICES
 
-DEPLOYMENT = "seldon"
-"""The metadata that names the model."""
+DEPLOYMENT, NAMESPACE = "seldon", "namespace"
+"""The metadata that names the model; a graph has a namespace, too."""
 VERBS = {
     "Predict": PREDICT,
     "TransformInput": "transform-input",
@@ -61,8 +61,10 @@ def finder(endpoints: Sequence[Served]) -> Find:
     only: Served | None = the_only(PLATFORM, endpoints)
 
     def find(_: Any, metadata: Mapping[str, str]) -> Served:
-        name = metadata.get(DEPLOYMENT)
+        name, namespace = metadata.get(DEPLOYMENT), metadata.get(NAMESPACE)
         found = by_name.get(name) if name is not None else None
+        if found is not None and namespace not in (None, found.spec.options.get("namespace", namespace)):
+            found = None
         if found is None and only is not None:
             return only
         if found is None:

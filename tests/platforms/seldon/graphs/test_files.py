@@ -238,6 +238,7 @@ def test_every_fault_is_told(tmp_path: Path) -> None:
             {"name": "k", "endpoint": {"service_host": "example.org"}},
             "l",
             {"type": "MODEL"},
+            {"name": "n\r\nSet-Cookie: a"},
             {"name": "m", "type": "COMBINER", "children": 7},
         ],
     }
@@ -263,6 +264,7 @@ def test_every_fault_is_told(tmp_path: Path) -> None:
         "k: it is a service elsewhere (example.org)",
         "graph.children[9]: it must be an object",
         "graph.children[10]: name is missing",
+        "graph.children[11]: name is missing, or is no name",
         "m: children must be a list",
         "m: there is nothing at",
         "x: Unit.py defines no class Units",

@@ -117,6 +117,12 @@ def test_metadata(stub: Any) -> None:
     assert "there are j, x, y, z" in text
 
 
+def test_the_metadata_must_name_a_deployment(stub: Any) -> None:
+    for metadata in ((), (("seldon", "gone"),), (("seldon", "chain"), ("namespace", "other"))):
+        code, text = refused(stub.Predict, message(jsonData={}), metadata=metadata)
+        assert code == "NOT_FOUND", text
+
+
 def test_a_graph_does_not_do_what_a_component_does(served: Graphs) -> None:
     with calling(served.server) as channel:
         generic = services.GenericStub(channel)

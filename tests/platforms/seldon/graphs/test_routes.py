@@ -186,9 +186,10 @@ def test_requests_are_counted_once(served: Graphs) -> None:
         count: int = told["inference_stats"]["success"]["count"]
         return count
 
-    before = counted()
+    before, timed = counted(), served.server.metric("modelport_run_seconds_count", endpoint="joined")
     served.trace("joined")
     assert counted() == before + 1
+    assert served.server.metric("modelport_run_seconds_count", endpoint="joined") == timed + 1
 
 
 def test_keys_are_asked_for(tmp_path: Any) -> None:
@@ -251,3 +252,21 @@ def test_nodes_load_in_their_own_folders(tmp_path: Any) -> None:
     components = {"a": "One/One.py", "b": "Two/Two.py"}
     with serving(deploy(tmp_path, deployment("dep", predictor(graph)), components)) as server:
         assert asked(server).json()["jsonData"] == {"OneOne": str(tmp_path), "TwoTwo": str(tmp_path)}
+
+
+def test_a_graph_is_unloaded_and_loaded_with_all_its_nodes(tmp_path: Any) -> None:
+    graph = unit("a", "MODEL", unit("b"), unit("c"))
+    components = {"a": UNIT, "b": {"path": UNIT, "isolated": True}, "c": {"path": UNIT, "isolated": True}}
+    with serving(deploy(tmp_path, deployment("dep", predictor(graph)), components), "--repository") as server:
+        workers = {worker.pid for worker in server.workers()}
+        assert len(workers) == 3
+        assert server.post("/v2/repository/models/dep/unload", b"{}").status == 200
+        until(lambda: not server.workers(), what="the workers to leave")
+        assert asked(server).status in (500, 503)
+        assert server.post("/v2/repository/models/dep/load", b"{}").status == 200
+        assert asked(server).status == 200
+        again = {worker.pid for worker in server.workers()}
+        assert len(again) == 3
+        assert not again & workers
+        assert server.post("/v2/repository/models/dep/load", b"{}").status == 200
+        assert {worker.pid for worker in server.workers()} == again  # there was nothing to do

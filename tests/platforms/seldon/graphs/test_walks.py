@@ -20,6 +20,7 @@ from modelport.core.graph import ALL, BRANCH, NONE, RECALL, RECORD, ROUTES, Unit
 from modelport.core.model import Description, Graph, ModelSpec
 from modelport.core.payload import Json
 from modelport.errors import InvalidInput, InvalidOutput
+from modelport.monitoring.metrics import Times
 from modelport.routing.graph import execute, json_list, protobuf_list
 
 VERBS = {"ask": ("", "predict", "transform-input"), "join": ("", "aggregate"), "then": ("", "transform-output")}
@@ -126,7 +127,7 @@ def in_front(root: Unit, branches: dict[str, int], learned: list[str], verb: str
 
     described = Graph(root, "predict", "send-feedback", True)
     spec = ModelSpec("g", "seldon", "/", graph=described)
-    endpoint = SimpleNamespace(spec=spec, parts={}, stats=SimpleNamespace(success=0, fail=0, last=0))
+    endpoint = SimpleNamespace(spec=spec, parts={}, stats=SimpleNamespace(success=0, fail=0, last=0), times=Times())
     reply = asyncio.run(execute(endpoint, called(verb), json.dumps(message).encode(), None, run))
     return json.loads(reply.body)
 

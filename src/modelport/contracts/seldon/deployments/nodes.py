@@ -92,7 +92,7 @@ class Predictor:
 
     def _name(self, node: dict[str, Any], place: str) -> str:
         name = node.get("name")
-        if not isinstance(name, str) or not name or len(name) > 100 or "/" in name:
+        if not isinstance(name, str) or not 0 < len(name) <= 100 or "/" in name or not name.isprintable():
             self.fault(place, "name is missing, or is no name")
             name = place
         if name in self.names:
