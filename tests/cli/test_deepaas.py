@@ -116,7 +116,7 @@ def test_help_on_a_function(package: Path) -> None:
         (["predict", "--x", "-1"], 1, "ValueError: too small"),
         (["predict", "--x", "1", "--data", "nowhere"], 2, "there is no file nowhere"),
         (["predict", "--x", "1", "--listed", "["], 2, "--listed cannot be '['"),
-        (["train", "--epochs", "10"], 1, "too long"),
+        (["train", "--epochs", "10"], 1, "error: RuntimeError: too long"),
         (["fly"], 2, "'fly' is none of the functions"),
     ],
 )

@@ -9,8 +9,8 @@ from modelport.core.model import ModelSpec
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 FAILURE = "failure"
-"""Of an outcome's extras: what a task's model raised, as {"type": ..., "message": ...}. As JSON that is the body of an
-answer with a code."""
+"""Of an outcome's extras: what a task's model raised, as {"type": ..., "message": ..., "traceback": ...}. As JSON that
+is the body of an answer with a code."""
 
 
 class Task(NamedTuple):

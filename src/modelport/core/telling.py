@@ -16,5 +16,10 @@ def told(kind: str, text: str, detail: str, hidden: str) -> tuple[str, str]:
     ``hidden`` is what they get instead of the text."""
     if detail == "message":
         text = text[:MAX_TOLD].partition(_TRACEBACK)[0].rstrip()
-        return kind, _PATH.sub("<path>", text) or "no message"  # cut first: the pattern is slow on long words
+        return kind, without_paths(text) or "no message"  # cut first: the pattern is slow on long words
     return (kind if detail == "type" else "ModelError"), hidden
+
+
+def without_paths(text: str) -> str:
+    """The text, of which no line should be long, with a word in the place of each path."""
+    return _PATH.sub("<path>", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -18,7 +19,7 @@ from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.model import ModelSpec
 from modelport.core.task import CANCELLED, QUEUED, Task
-from modelport.core.telling import told
+from modelport.core.telling import MAX_TOLD, told, without_paths
 from modelport.errors import BodyTooLarge, LoadError, ModelportError, QueueFull, ServiceError
 from modelport.pool.body import Body, Spool
 from modelport.pool.history import History
@@ -29,8 +30,12 @@ from modelport.pool.queue import Ticket
 MAX_WAITING = 100
 MAX_RESULT = 1 << 20
 """Bytes that a task's result may have, and its arguments; all of a model's are listed at once."""
+MAX_LINES = 100
+"""Of a traceback."""
 STOPPED = "the server stopped before the task had ended"
-HIDDEN = "the task failed; its output says more"
+HIDDEN = "the task failed; the server's log says more"
+
+_log = logging.getLogger("modelport.tasks")
 
 
 class Tasks:
@@ -135,18 +140,25 @@ class Tasks:
             return
         body = bytes(answer.body)
         if answer.code is not None:
-            self.history.end(job.id, None, self._message(body))
+            self.history.end(job.id, None, self._message(job, body))
         elif len(body) > MAX_RESULT:
             self.history.end(job.id, None, f"the result has {len(body)} bytes; at most {MAX_RESULT} are kept")
         else:
             self.history.end(job.id, body)
 
-    def _message(self, body: bytes) -> str:
+    def _message(self, job: Job, body: bytes) -> str:
+        """What is told of the failure; the traceback goes into the log, and where that much may be told, the output."""
         try:
-            failure = json.loads(body)
-            return told(str(failure["type"]), str(failure["message"]), self._detail, HIDDEN)[1]
-        except (ValueError, LookupError, TypeError):
+            failure = {name: str(text) for name, text in json.loads(body).items()}
+            message = told(failure["type"], failure["message"], self._detail, HIDDEN)[1]
+            trace = failure["traceback"].rstrip()
+        except (ValueError, LookupError, AttributeError):
             return body.decode("utf-8", "replace")
+        _log.error("%s failed\n%s", job.id, trace, extra={"model": job.spec.name})
+        if self._detail == "message":
+            for line in trace.splitlines()[-MAX_LINES:]:
+                self.history.write(job.id, without_paths(line[:MAX_TOLD]))
+        return message
 
     def ended(self, job: Job) -> None:
         """Its worker is gone."""

@@ -191,6 +191,17 @@ def test_what_it_raises_is_its_message(shared: Trainings) -> None:
     told = shared.ended(uuid)
     assert (told["status"], told["message"]) == ("error", "it broke")
     assert 'raise RuntimeError("it broke")' in shared.output(uuid)
+    assert 'File "<path>", line' in shared.output(uuid)
+    until(lambda: any('model.py", line' in line["message"] for line in shared.server.logs), what="the log")
+
+
+def test_what_it_raises_may_be_kept_back(tmp_path: Path) -> None:
+    with running(write(tmp_path), tmp_path / "state", "--error-detail", "none") as trainings:
+        uuid = trainings.start(what="raise")
+        told = trainings.ended(uuid)
+        assert (told["status"], told["message"]) == ("error", "the task failed; the server's log says more")
+        assert "broke" not in trainings.output(uuid)
+        until(lambda: any("it broke" in line["message"] for line in trainings.server.logs), what="the log")
 
 
 def test_leaving_is_an_error(shared: Trainings) -> None:

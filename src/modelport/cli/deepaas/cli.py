@@ -101,7 +101,7 @@ async def _run(model: LocalModel, method: str, pairs: list[tuple[Any, Any]], out
         arguments = checked.body
     reply = await model.ask(request(TRAIN if method == "train" else PREDICT, said))
     if reply.code is not None:
-        return _failed(model, reply)
+        return _train_failed(model, reply) if method == "train" else _failed(model, reply)
     body, media_type = reply.body, dict(reply.headers)["content-type"].partition(";")[0]
     if method == "train":
         body = _training(arguments, body, begin)
@@ -118,6 +118,16 @@ def _training(arguments: bytes, result: bytes, begin: float) -> bytes:
 
     task = Task(uuid.uuid4().hex, DONE, arguments, begin, time.time(), result)
     return training(task)
+
+
+def _train_failed(model: LocalModel, reply: Reply) -> int:
+    """A training's own failure comes with its traceback."""
+    try:
+        told = json.loads(reply.body)
+        print(f"{told['traceback'].rstrip()}\nerror: {told['type']}: {told['message']}", file=sys.stderr)
+    except (ValueError, LookupError, TypeError):
+        return _failed(model, reply)
+    return 1
 
 
 def _failed(model: LocalModel, reply: Reply) -> int:

@@ -157,13 +157,14 @@ def _needs_object(kind: type) -> bool:
 
 
 def _trained(train: Callable[..., Any], arguments: dict[str, Any]) -> Outcome:
-    """The result, or what was raised instead; the traceback is part of the training's output."""
+    """The result, or what was raised instead."""
     try:
         return Outcome(payload=Json(train(**arguments)))
     except BaseException as fault:
         trace = fault.__traceback__
-        traceback.print_exception(type(fault), fault, trace.tb_next if trace is not None else None)
-        return Outcome(extras={FAILURE: {"type": type(fault).__name__, "message": str(fault)}})
+        lines = traceback.format_exception(type(fault), fault, trace.tb_next if trace is not None else None)
+        told = {"type": type(fault).__name__, "message": str(fault), "traceback": "".join(lines)}
+        return Outcome(extras={FAILURE: told})
 
 
 def rejection(fault: BaseException) -> ModelRejected | None:
