@@ -210,7 +210,8 @@ def test_the_ports_of_the_platform_on_every_address(monkeypatch: pytest.MonkeyPa
     given = _parsed(("EchoModel",))
     assert (given.http_port, given.grpc_port, given.metrics_port) == (9000, 5000, 6000)
     settings = _settings(given, 0)
-    assert (settings.host, settings.port, settings.insecure) == ("0.0.0.0", 9000, True)
+    assert (settings.host, settings.port, settings.insecure, settings.keep_alive) == ("0.0.0.0", 9000, True, 2)
+    assert _settings(_parsed(("EchoModel", "--keepalive", "7")), 0).keep_alive == 7
     monkeypatch.setenv("MODELPORT_HOST", "127.0.0.2")
     assert _settings(given, 0).host == "127.0.0.2"
     assert _settings(_parsed(("EchoModel", "--host", "127.0.0.3")), 0).host == "127.0.0.3"
