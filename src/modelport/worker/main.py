@@ -43,11 +43,9 @@ def main(stream_fd: int, side_fd: int, board_fd: int) -> None:
         contract = imports.find(order.meta["contract"])
         imports.prepare(spec, contract.shims())
         if order.meta.get("beside"):
-            work = contract.beside(spec)
-            link.send(frames.READY, {"description": Description("", "").to_dict(), "python": sys.version.split()[0]})
-            beside.run(link, work)
-            return
-        model = contract.load(spec)
+            model, work = None, contract.beside(spec)
+        else:
+            model, work = contract.load(spec), None
         codecs = {name: imports.find(f"{module}:codec") for name, module in order.meta["codecs"].items()}
     except BaseException as fault:
         link.send(frames.FAILED, failure(fault))
@@ -55,7 +53,11 @@ def main(stream_fd: int, side_fd: int, board_fd: int) -> None:
     gc.collect()
     gc.freeze()  # what the model loaded stays: no collection need look at it again
     gc.set_threshold(YOUNG_OBJECTS)
-    link.send(frames.READY, {"description": model.description.to_dict(), "python": sys.version.split()[0]})
+    description = model.description if model is not None else Description("", "")
+    link.send(frames.READY, {"description": description.to_dict(), "python": sys.version.split()[0]})
+    if model is None:
+        beside.run(link, work)
+        return
     Loop(link, spec, model, codecs, board, order.meta["detail"]).run()
 
 

@@ -405,6 +405,7 @@ def test_the_platforms_image_in_a_graph(tmp_path: Path) -> None:
 
 def test_a_graph_whose_router_shares_nothing_is_refused_several_workers(tmp_path: Path) -> None:
     (tmp_path / "deployment.yaml").write_text(DEPLOYMENT)
-    with serving(tmp_path / "deployment.yaml", env={"GUNICORN_WORKERS": "2"}) as server:
+    (tmp_path / "modelport.yaml").write_text("pool: {floor: 2, cruise: 2, ceil: 2}\n")
+    with serving(tmp_path / "deployment.yaml") as server:
         assert server.get("/healthz/ready").status == 503
         assert any("2 workers would not share it" in line["message"] for line in server.logs)

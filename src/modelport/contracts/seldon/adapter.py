@@ -6,7 +6,6 @@ import difflib
 import importlib
 import logging
 import os
-from dataclasses import replace
 from typing import Any, Callable
 
 from modelport.contracts.seldon import arrays, detect, flasked, foreign
@@ -68,9 +67,7 @@ class SeldonContract:
         return service
 
     def load(self, spec: ModelSpec) -> Model:
-        if spec.graph is None:
-            return _component(spec)
-        return GraphModel(spec, lambda part: _component(replace(part, pool=spec.pool)))
+        return _component(spec) if spec.graph is None else GraphModel(spec, _component)
 
 
 contract = SeldonContract()
