@@ -195,7 +195,9 @@ class Shared(Endpoint):
         """Has ``run`` done for each mirror, in the background and as often as its weight says."""
         for mirror, share, copies in self._mirrors:
             if random.random() < share:  # noqa: S311
-                copies.start(lambda mirror=mirror: run(mirror))  # type: ignore[misc]
+                is_started = copies.start(lambda mirror=mirror: run(mirror))  # type: ignore[misc]
+                if not is_started and mirror.pool is not None:
+                    mirror.pool.tally.rejected += 1
 
 
 MAX_COPIES = 16

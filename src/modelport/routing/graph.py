@@ -66,7 +66,8 @@ class Walker:
         try:
             message: Message = await self._run(walk)
             if message.said is None:  # nobody was asked, and whoever sent it closes it
-                kept = [(name, value) for name, value in message.headers.items() if name == "content-type"]
+                about = ("content-type", "content-encoding")
+                kept = [(name, value) for name, value in message.headers.items() if name in about]
                 return Reply(200, kept, bytes(message.body))
             answer = message.body
             return Reply(200, message.said, answer)

@@ -35,20 +35,15 @@ class Copies:
     def __init__(self, most: int) -> None:
         self._most = most
         self._running: set[asyncio.Task[None]] = set()
-        self.left_out = 0
 
-    @property
-    def has_room(self) -> bool:
-        return len(self._running) < self._most
-
-    def start(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Runs the call, if there is room."""
-        if not self.has_room:
-            self.left_out += 1
-            return
+    def start(self, call: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Runs the call, if there is room; whether there was."""
+        if len(self._running) >= self._most:
+            return False
         task = asyncio.get_running_loop().create_task(call())
         self._running.add(task)
         task.add_done_callback(self._over)
+        return True
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

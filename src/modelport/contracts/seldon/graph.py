@@ -46,7 +46,7 @@ class GraphModel:
         assert spec.graph is not None
         self._graph = spec.graph
         self._name = spec.options.get("predictor", spec.name)
-        self._chance = random.random
+        self._chance = random.Random().random  # of its own: components may seed the common one  # noqa: S311
         self._components = {unit: _loaded(unit, part, make) for unit, part in spec.graph.together.items()}
         self.description = self._describe()
 

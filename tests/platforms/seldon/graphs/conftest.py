@@ -77,6 +77,8 @@ def graphs(notes: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+ALL_APART = ("chain", "routed", "joined", "meeting", "faulty")
+"""Graphs each of whose nodes has a worker of its own; of the others one has."""
 SPECIAL = {
     "raw": {"raw": "Raw"},
     "kinds": {"single": "Single", "k1": "Kind"},
@@ -100,8 +102,11 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             components.pop(one, None)
         if name == "simple":
             del components["r"]
-        if request.param == "apart":
+        if request.param == "apart" and name in ALL_APART:
             components = isolated(components)
+        elif request.param == "apart":  # at least one
+            last = list(components)[-1]
+            components = {**components, **isolated({last: components[last]})}
         pool = {"runTimeout": RUN_TIMEOUT}
         more = RECORDS if name in ("routed", "joined", "chain") else {}
         files.append(deploy(place / name, deployment(name, predictor(graph, **more)), components, pool=pool))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -263,10 +264,13 @@ def test_a_node_that_hangs_is_ended(served: Graphs) -> None:
     assert served.trace("faulty", routes={"r": 0})[-1] == "o.out"
 
 
-def test_of_several_faults_the_first_childs_is_told(served: Graphs) -> None:
-    for at in ("x", "y", "z"):
-        answer = served.post("joined", {"jsonData": {"fault": {"at": at, "how": "raise"}}})
-        assert answer.headers["x-modelport-node"] == at
+@pytest.mark.parametrize(("at", "also", "told"), [("x", "yz", "x"), ("y", "z", "y"), ("z", "", "z")])
+def test_of_several_faults_the_first_childs_is_told(served: Graphs, at: str, also: str, told: str) -> None:
+    """Also when it comes later than the others."""
+    fault = {"at": at, "also": list(also), "how": "raise", "late": at}
+    answer = served.post("joined", {"jsonData": {"fault": fault}})
+    assert (answer.status, answer.headers["x-modelport-node"]) == (500, told)
+    assert answer.json()["status"]["info"] == f"{told} does not like it"
 
 
 # --- feedback --------------------------------------------------------------------------------------------
@@ -318,6 +322,17 @@ def test_feedback_where_nobody_learns_comes_back(served: Graphs) -> None:
     message = feedback()
     answer = served.post("joined", message, "feedback")
     assert answer.json() == message
+
+
+def test_compressed_requests(served: Graphs) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps({"jsonData": {"routes": {"r": 1}}}).encode())
+    assert served.post("routed", body, **packed).json()["jsonData"]["trace"] == ["b.in", "c.predict"]
+    answer = served.post("routed", gzip.compress(json.dumps(feedback(r=0)).encode()), "feedback", **packed)
+    assert answer.json()["data"]["ndarray"] == [[0.5, 0]]
+    answer = served.post("joined", gzip.compress(json.dumps(feedback()).encode()), "feedback", **packed)
+    is_packed = answer.headers.get("content-encoding") == "gzip"
+    assert json.loads(gzip.decompress(answer.body) if is_packed else answer.body) == feedback()
 
 
 # --- clients that leave, servers that stop ---------------------------------------------------------------

@@ -138,6 +138,7 @@ def test_a_shadow_that_hangs_slows_nobody_and_is_not_waited_for(tmp_path: Path) 
         assert time.monotonic() - begin < 10  # one copy alone takes 20 seconds
         waiting = server.metric("modelport_queue_length", endpoint="dep.shadow")
         assert waiting <= 16
+        assert server.metric("modelport_not_run_total", endpoint="dep.shadow", reason="rejected") >= 60 - 16
 
 
 def test_a_shadow_that_does_not_load_is_no_fault_of_the_deployment(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ class Unit:
         if not isinstance(X, dict):
             return X
         fault = X.get("fault", {})
-        if fault.get("at") == self.me and fault.get("verb", verb) == verb:
+        if self.me in (fault.get("at"), *fault.get("also", ())):
+            time.sleep(0.3 * (self.me == fault.get("late")))
             return self._fail(fault["how"])
         return {**X, "trace": [*X.get("trace", []), f"{self.me}.{verb}"]}
 
