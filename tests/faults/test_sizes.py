@@ -150,7 +150,7 @@ def test_nested_and_damaged_compression_is_refused(server: Running) -> None:
     ):
         answer = server.post(FN, body, headers={"Content-Encoding": encoding})
         assert answer.status == 400, (body, encoding, answer.body)
-        assert answer.json()["errorType"] == ("UnsupportedType" if encoding == "br" else "InvalidBody")
+        assert answer.json()["errorType"] == ("InvalidBody" if encoding == "gzip" else "UnsupportedType")
     assert server.post(FN, good, headers={"Content-Encoding": "gzip"}).status == 200
 
 
