@@ -98,7 +98,8 @@ def _braced(ends: list[str], version: str | None) -> str:
 
 def example_of(server: Server, endpoint: Endpoint) -> str | None:
     """A command that asks this endpoint something through its own platform's protocol, or through another."""
-    protocols = sorted(server.protocols, key=lambda protocol: protocol.name != endpoint.spec.contract)
+    own = server.native if len(server.plane.endpoints) == 1 else endpoint.spec.contract
+    protocols = sorted(server.protocols, key=lambda protocol: protocol.name != own)
     examples = (
         protocol.example(endpoint, server.base + server.app.mount(protocol, endpoint)) for protocol in protocols
     )

@@ -69,7 +69,8 @@ VERBS = {
         "Make a package of a model folder.",
         """One file with the folder as it is, the hash of each of its files, and a card: target, class labels,
         threshold, features. The card comes from the folder's own description, from the section package of
-        modelport.yaml, or from --card. The same folder makes the same bytes.""",
+        modelport.yaml, or from --card; --data adds what training data tells of the features. The same folder makes the
+        same bytes.""",
         ["modelport pack ./model -o fraud.mlpkg", "modelport pack ./model --card card.yaml -o fraud.mlpkg"],
     ),
     "inspect": (

@@ -21,9 +21,13 @@ def pack(
         str | None,
         Parameter(help="A YAML or JSON file that says what the model predicts, else modelport.yaml does."),
     ] = None,
+    data: Annotated[
+        str | None,
+        Parameter(help="A CSV file of training data: tells features and explanation baseline where the card does not."),
+    ] = None,
 ) -> int:
     """Make a package of a model folder."""
-    from modelport.packages import archive
+    from modelport.packages import archive, baseline
     from modelport.packages.card import Card
     from modelport.packages.find import find
 
@@ -35,6 +39,8 @@ def pack(
     given = {} if card is None else {"package": _read(card)}
     specs = find(directory, config.resolve({}), given)
     known = Card.model_validate(specs[0].card or given.get("package") or {})
+    if data is not None:
+        known = baseline.completed(known, Path(data))
     contents = archive.write(folder.resolve(), specs[0].contract, known, target.resolve())
     size = target.stat().st_size
     print(f"wrote {output}: {contents.modelId}, {len(contents.files)} files, {size} bytes", file=sys.stderr)

@@ -77,7 +77,7 @@ class Server:
         self.app: App
         self.protocols: list[WireProtocol] = []
         self._specs = specs
-        self._native = native
+        self.native = native
         self._announce = announce
         self._manner = manner
         self._sides = manner.sides
@@ -140,7 +140,7 @@ class Server:
             self._repository = Repository(self._manner.plan, self.plane, settings, self._keys)
             self._repository.open()
         limits = self._limits()
-        self.app = App(self.plane, self.protocols, self._native, settings, limits, self._manner.alone)
+        self.app = App(self.plane, self.protocols, self.native, settings, limits, self._manner.alone)
         if settings.grpc_port is not None:
             if self._manner.tls is not None:
                 raise ConfigError("gRPC would be served without TLS", hint="leave out --grpc-port, or TLS")

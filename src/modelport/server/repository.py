@@ -170,7 +170,7 @@ class Repository:
         if endpoint.is_gone:
             raise Superseded
         if endpoint.fault is not None:
-            raise endpoint.fault
+            raise endpoint.fault.with_traceback(None)  # it is raised many times
         known = endpoint.spec
         try:
             specs = await asyncio.to_thread(find, known.path, self._settings)

@@ -62,7 +62,7 @@ class Table:
             only, read = the_only(protocol.name, endpoints), _read_by(protocol)
             for route in protocol.routes(plane, endpoints):
                 wanted = None if _takes_all(route) else read
-                is_main = self._is_shown(protocol, route)
+                is_main = self._is_shown(protocol, route, only)
                 for mount in self._mounts(protocol, route, only):
                     self._add(Bound(route, protocol, protocol.name, wanted, mount, is_main), clashes)
                     is_main = False
@@ -90,10 +90,11 @@ class Table:
             self._choices.setdefault(root + route.path, []).append(named + route.path)
         return [named]
 
-    def _is_shown(self, protocol: WireProtocol, route: Route) -> bool:
-        """Paths without names are many: they are shown where they are those of the model's own platform."""
+    def _is_shown(self, protocol: WireProtocol, route: Route, only: Served | None) -> bool:
+        """Paths without names are many: those of the model's own platform are shown, and those of the only model."""
         contract = route.endpoint.spec.contract if route.endpoint is not None else self._native_name
-        return not route.nameless or protocol.name == contract
+        is_native = protocol.name == self._native_name and route.endpoint is only
+        return not route.nameless or protocol.name == contract or is_native
 
     def _add(self, bound: Bound, clashes: dict[str, list[str]]) -> None:
         route, path = bound.route, bound.mount + bound.route.path

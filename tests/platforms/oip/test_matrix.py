@@ -14,6 +14,10 @@ def tensor(name: str, data: list[Any], datatype: str = "FP64", shape: list[int] 
     return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
 
 
+def predicted(value: float) -> list[dict[str, Any]]:
+    return [{"rowId": 0, "prediction": value, "predictionValues": [{"label": "target", "value": value}]}]
+
+
 JSON = {"Content-Type": "application/json"}
 ROW = {"a": 3.0, "b": 3.0, "c": 3.0, "d": 3.0}
 CSV = b"a,b,c,d\n3,3,3,3\n"
@@ -135,7 +139,18 @@ CONVERTS: dict[tuple[str, str], tuple[str, str, Any, Any]] = {
         {"jsonData": {"x": 3, "by": [2, 0.5]}},
         {"jsonData": {"scaled": [6.0, 1.5]}},
     ),
+    ("dataiku prediction", "pps"): ("tables", "/deployments/sum/predictions", [ROW], {"data": predicted(12.0)}),
+    ("drum structured", "pps"): ("folders", "/deployments/total/predictions", [ROW], {"data": predicted(12.0)}),
+    ("seldon component", "pps"): ("components", "/deployments/Total/predictions", [ROW], {"data": predicted(12.0)}),
+    ("tensors", "pps"): ("tensors", "/deployments/sk/predictions", [ROW], {"data": predicted(1)}),
 }  # fmt: skip
+
+# (what is served, protocol): server, path; the protocol is for rows, and what is served takes none
+NO_ROWS: dict[tuple[str, str], tuple[str, str]] = {
+    ("dataiku function", "pps"): ("tables", "/deployments/fn/predictions"),
+    ("drum unstructured", "pps"): ("folders", "/deployments/echo/predictions"),
+    ("deepaas model", "pps"): ("entries", "/deployments/scale/predictions"),
+}
 
 # (what is served, protocol, what is sent): server, path, request, words of the refusal
 REFUSED: dict[tuple[str, str, str], tuple[str, str, Any, str]] = {
@@ -161,7 +176,8 @@ def test_every_registered_platform_is_in_the_matrix() -> None:
     contracts = {served.partition(" ")[0] for served, _ in CONVERTS} - {"tensors"}
     assert contracts == set(platforms.BUILT_IN["modelport.contracts"])
     assert {protocol for _, protocol in CONVERTS} == set(platforms.BUILT_IN["modelport.protocols"])
-    assert len(CONVERTS) == len({served for served, _ in CONVERTS}) * len({protocol for _, protocol in CONVERTS})
+    pairs = [*CONVERTS, *NO_ROWS]
+    assert len(pairs) == len({served for served, _ in pairs}) * len({protocol for _, protocol in pairs})
 
 
 @pytest.mark.parametrize("pair", CONVERTS, ids=" by ".join)
@@ -173,6 +189,16 @@ def test_what_converts(request: pytest.FixtureRequest, pair: tuple[str, str]) ->
     body = answer.json()
     assert {key: body[key] for key in want} == want
     print(f"{pair[0]:20} {pair[1]:10} converts")
+
+
+@pytest.mark.parametrize("pair", NO_ROWS, ids=" by ".join)
+def test_what_takes_no_rows(request: pytest.FixtureRequest, pair: tuple[str, str]) -> None:
+    which, path = NO_ROWS[pair]
+    server: Running = request.getfixturevalue(which)
+    answer = server.post(path, [ROW], headers=JSON)
+    assert answer.status == 422, answer.body
+    assert "predicts nothing from rows" in answer.json()["message"]
+    print(f"{pair[0]:20} {pair[1]:10} takes no rows")
 
 
 @pytest.mark.parametrize("what", REFUSED, ids=" ".join)

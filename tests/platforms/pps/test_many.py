@@ -304,6 +304,34 @@ def test_killed_in_an_upload_the_old_package_is_served_after(tmp_path: Path, cac
         assert value(predicted(server, "m")) == 1
 
 
+@pytest.mark.parametrize("then", ["replaced", "deleted"])
+def test_who_is_still_sending_is_answered_by_what_is_there_in_the_end(
+    server: Running, tmp_path: Path, then: str
+) -> None:
+    name = f"slow-{then}"
+    assert server.post(f"/deployments/{name}", versioned(tmp_path, 1)).status == 201
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.putrequest("POST", f"/deployments/{name}/predictions")
+    connection.putheader("Content-Type", "text/csv")
+    connection.putheader("Content-Length", "4")
+    connection.endheaders(b"x\n")
+    assert value(predicted(server, name)) == 1  # what came before it on the wire has been read
+    if then == "replaced":
+        assert server.post(f"/deployments/{name}", versioned(tmp_path, 2)).status == 200
+        assert value(predicted(server, name)) == 2
+    else:
+        assert server.request("DELETE", f"/deployments/{name}").status == 204
+    connection.send(b"1\n")
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    if then == "replaced":
+        assert (answer.status, body["data"][0]["prediction"]) == (200, 2.0)
+        assert server.request("DELETE", f"/deployments/{name}").status == 204
+    else:
+        assert answer.status == 404
+
+
 def test_a_full_disk_refuses_uploads_and_nothing_else(tmp_path: Path, cache: dict[str, str]) -> None:
     (tmp_path / "f" / "m").mkdir(parents=True)
     (tmp_path / "f" / "m" / "m.mlpkg").write_bytes(versioned(tmp_path, 1))

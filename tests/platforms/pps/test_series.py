@@ -158,6 +158,12 @@ def test_months_and_hours(server: Running) -> None:
     ]
 
 
+def test_the_model_does_not_see_what_it_is_to_forecast(server: Running) -> None:
+    rows = [{"when": f"2026-{month:02}-01", "y": month} for month in range(1, 6)]
+    found = forecast(server, rows, "predictionsStartDate=2026-03-01&predictionsEndDate=2026-04-01", "monthly")
+    assert [row["prediction"] for row in found] == [300.0, 301.0]
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [

@@ -122,7 +122,7 @@ def _deployment(endpoint: Served) -> str | None:
 def _info(endpoint: Served) -> dict[str, Any]:
     """What is known of the model, also while it is not loaded."""
     if endpoint.fault is not None:
-        raise endpoint.fault
+        raise endpoint.fault.with_traceback(None)  # it is raised many times
     spec = endpoint.spec
     card = spec.card or {}
     target = target_of(spec.card, endpoint.description)
