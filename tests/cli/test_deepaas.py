@@ -189,6 +189,29 @@ def test_it_is_called(made: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)) == (1, {"petal_length": ["Not a valid number."]})
 
 
+def test_a_call_for_each_row(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("petal_length,petal_width\n1.4,0.2\n6.0,2.5\n")
+    done = modelport("score", made, "--input", tmp_path / "rows.csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "species,setosa,versicolor,virginica"
+    assert [line.partition(",")[0] for line in done.stdout.splitlines()[1:]] == ["setosa", "virginica"]
+    (tmp_path / "bad.csv").write_text("petal_length\n1.4\nlong\n")
+    done = modelport("score", made, "--input", tmp_path / "bad.csv", "--output", tmp_path / "out.csv")
+    assert (done.returncode, "row 2 of " in done.stderr) == (1, True), done.stderr
+    assert "petal_length: Not a valid number." in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_answers_of_other_forms(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,url\n1,http://a.example/\n2,\n")
+    done = modelport("score", package, "--input", tmp_path / "rows.csv")
+    assert done.stdout.splitlines() == [
+        "x,flag,listed,commas,named,url,data",
+        "1.0,false,[],[],{},http://a.example/,",
+        "2.0,false,[],[],{},,",
+    ]
+
+
 def test_doctor_sees_what_it_imports(made: Path) -> None:
     done = modelport("doctor", made, "--json")
     texts = [finding["text"] for finding in json.loads(done.stdout)["findings"]]

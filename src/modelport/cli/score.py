@@ -18,6 +18,9 @@ from modelport.cli.options import Endpoint, Verbose
 from modelport.core.model import ModelSpec
 from modelport.errors import ConfigError, LoadError, ModelError
 
+CALLED = "deepaas"
+"""Whose models take text for what they declare as a number, so that the cells of a row can be their arguments."""
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +70,15 @@ def run(spec: ModelSpec, settings: config.Settings, work: Work) -> int:
     """Scores; the exit code. Raises ``ConfigError`` for what cannot be asked, ``SetupError`` for a full disk."""
     import uvloop
 
+    from modelport.cli.calling import rows_called
     from modelport.cli.datafile import DataFile
     from modelport.cli.dialects import FILES
     from modelport.cli.outfile import Output
     from modelport.cli.scoring import Job, rows_scored
     from modelport.monitoring import logs
 
-    if not FILES.takes_files(spec):
+    is_called = spec.contract == CALLED
+    if not is_called and not FILES.takes_files(spec):
         raise ConfigError(f"{spec.name} is a function, which takes no rows", hint="modelport call asks it")
     logs.configure("human", "info" if work.verbose else settings.log_level)
     query = read_query(work.query)
@@ -81,7 +86,7 @@ def run(spec: ModelSpec, settings: config.Settings, work: Work) -> int:
     try:
         with DataFile(work.input, work.content_type) as file, Output(work.output) as output:
             job = Job(spec, settings, file, output, query, work.whole, work.verbose)
-            rows = uvloop.run(rows_scored(job))
+            rows = uvloop.run(rows_called(job) if is_called else rows_scored(job))
             output.keep()
     except (LoadError, ModelError) as error:
         complain(error)
