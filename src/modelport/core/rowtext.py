@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Callable
 
 from modelport.core import jsontext
 from modelport.core.payload import Column, buffer_format, values
@@ -36,7 +36,7 @@ def json_cells(column: Column) -> list[bytes]:
     """Each value as JSON. Raises ``TypeError`` for what has no such form."""
     if len(column) and is_numeric(column):
         return jsontext.dumps(writable(column))[1:-1].split(b",")
-    return [jsontext.dumps(value) for value in values(column)]
+    return _each(values(column), jsontext.dumps)
 
 
 def csv_cells(column: Column, empty: bytes = b"") -> list[bytes]:
@@ -44,7 +44,17 @@ def csv_cells(column: Column, empty: bytes = b"") -> list[bytes]:
     if is_numeric(column):
         cells = json_cells(column)
         return [empty if cell == b"null" else cell for cell in cells] if b"null" in cells else cells
-    return [quoted(value) or empty for value in values(column)]
+    return _each(values(column), lambda value: quoted(value) or empty)
+
+
+def _each(cells: list[Any], written: Callable[[Any], bytes]) -> list[bytes]:
+    """Each cell as text; of the few words that labels are, each is written once."""
+    if set(map(type, cells)) <= {str, type(None)}:
+        words = set(cells)
+        if 2 * len(words) < len(cells):
+            known = {word: written(word) for word in words}
+            return [known[cell] for cell in cells]
+    return [written(cell) for cell in cells]
 
 
 def quoted(value: Any) -> bytes:

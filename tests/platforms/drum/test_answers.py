@@ -14,9 +14,9 @@ import numpy
 import pandas
 import pytest
 
-from modelport.core import jsontext, mediatype
+from modelport.core import jsontext, mediatype, rowtext
 from modelport.protocols.drum import codec
-from modelport.protocols.drum.codec import Answered, as_csv, as_json
+from modelport.protocols.drum.codec import Answered, as_json
 from tests.core.test_jsontext import PLAIN
 
 NAN = math.nan
@@ -37,6 +37,8 @@ OTHERS: list[tuple[Any, list[Any]]] = [
     (numpy.array(["a", "b,c", None], dtype=object), ["a", "b,c", None]),
     (numpy.array([True, False]), [True, False]),
     ([True, None, 1], [True, None, 1]),
+    (["a,b", None, "a,b"], ["a,b", None, "a,b"]),
+    ([None, None, None], [None, None, None]),
     ([datetime.date(2020, 1, 2), None], ["2020-01-02", None]),
     ([[1, 2], {"a": "b,c"}], [[1, 2], {"a": "b,c"}]),
 ]
@@ -45,7 +47,8 @@ OTHERS: list[tuple[Any, list[Any]]] = [
 @pytest.fixture(params=["orjson", "json"], autouse=True)
 def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test in both kinds of environment."""
-    monkeypatch.setattr(codec, "jsontext", jsontext if request.param == "orjson" else PLAIN)
+    for module in (codec, rowtext):
+        monkeypatch.setattr(module, "jsontext", jsontext if request.param == "orjson" else PLAIN)
 
 
 @pytest.mark.parametrize(("column", "wanted"), NUMBERS + OTHERS)
@@ -61,7 +64,7 @@ def test_json_holds_the_values(column: Any, wanted: list[Any]) -> None:
 @pytest.mark.parametrize(("column", "wanted"), NUMBERS)
 def test_csv_holds_the_numbers(column: Any, wanted: list[Any]) -> None:
     for names in (["one"], ["one", "two, too"]):
-        written = as_csv(Answered(names, [column] * len(names), False))
+        written = rowtext.as_csv(names, [column] * len(names))
         frame = pandas.read_csv(io.BytesIO(written), dtype=object if 2**70 in wanted else None)
         assert list(frame.columns) == names
         for name in names:
@@ -69,17 +72,17 @@ def test_csv_holds_the_numbers(column: Any, wanted: list[Any]) -> None:
 
 
 def test_csv_is_read_as_it_was_meant() -> None:
-    written = as_csv(Answered(["a", "b"], [TEXTS, TEXTS], False)).decode()
+    written = rowtext.as_csv(["a", "b"], [TEXTS, TEXTS]).decode()
     wanted = [[text or "", text or ""] for text in TEXTS]
     assert list(csv.reader(io.StringIO(written, newline=""))) == [["a", "b"], *wanted]
-    alone = as_csv(Answered(["a"], [TEXTS], False)).decode()
+    alone = rowtext.as_csv(["a"], [TEXTS]).decode()
     assert list(csv.reader(io.StringIO(alone, newline=""))) == [["a"], *([text or ""] for text in TEXTS)]
 
 
 def test_no_rows_are_an_empty_list_and_a_header() -> None:
     for is_bare in (True, False):
         assert as_json(Answered(["a"], [[]], is_bare)) == b"[]"
-    assert as_csv(Answered(["a", "b,c"], [[], numpy.array([])], False)) == b'a,"b,c"\n'
+    assert rowtext.as_csv(["a", "b,c"], [[], numpy.array([])]) == b'a,"b,c"\n'
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def predicted(outcome: Outcome, target: Target) -> Predicted:
         absent = [label for label in target.labels if label not in columns]
         if absent:
             raise InvalidOutput(f"the model answered no probability of {absent[0]!r}")
-        scores = [values(columns[label]) for label in target.labels]
-        return Predicted(_decided(scores, target), scores)
+        scores = [columns[label] for label in target.labels]
+        return Predicted(_decided(list(map(values, scores)), target), scores)
     decided = values([] if outcome.predictions is None else outcome.predictions)
     named = [None if value is None else str(value) for value in decided]
     return Predicted(named, [[None] * len(named) for _ in target.labels])
@@ -83,15 +83,15 @@ def _decided(scores: Sequence[Sequence[Any]], target: Target) -> Column:
     if target.kind == "binary":
         positive, negative = target.labels
         threshold = target.threshold
-        return [None if _is_none(one) else positive if one > threshold else negative for one in scores[0]]
+        # nan is not equal to itself
+        return [
+            None if one is None or one != one else positive if one > threshold else negative  # noqa: PLR0124
+            for one in scores[0]
+        ]
     return [
-        None if any(map(_is_none, row)) else target.labels[max(range(len(row)), key=row.__getitem__)]
+        None if any(one is None or one != one for one in row) else target.labels[row.index(max(row))]  # noqa: PLR0124
         for row in zip(*scores)
     ]
-
-
-def _is_none(value: Any) -> bool:
-    return value is None or value != value  # noqa: PLR0124 - nan is not equal to itself
 
 
 def _rounded(column: Column, decimals: int) -> Column:
@@ -144,12 +144,23 @@ def as_json(result: Predicted, target: Target, row_ids: Sequence[int], more: Seq
 
 def as_csv(result: Predicted, target: Target, more: Sequence[tuple[str, Column]]) -> bytes:
     """The platform's columns, and ``more`` behind them."""
-    rows, name = len(result.decided), f"{target.name}_PREDICTION"
-    columns: list[tuple[str, Column]] = []
+    names, columns = [f"{target.name}_PREDICTION"], [result.decided]
+    same = b""  # in every row
     if target.is_classes:
-        columns += [(f"{target.name}_{label}_PREDICTION", one) for label, one in zip(target.labels, result.scores)]
-    columns.append((name, result.decided))
+        names = [*(f"{target.name}_{label}_PREDICTION" for label in target.labels), *names]
+        columns = [*result.scores, *columns]
+    before = [b"\n", *(b"," for _ in columns[1:])]
     if target.kind == "binary":
-        columns += [("THRESHOLD", [target.threshold] * rows), ("POSITIVE_CLASS", [target.positive] * rows)]
-    columns += more
-    return rowtext.as_csv([name for name, _ in columns], [column for _, column in columns])
+        names += ["THRESHOLD", "POSITIVE_CLASS"]
+        same = b",%b,%b" % (rowtext.quoted(target.threshold), rowtext.quoted(target.positive))
+    head = b",".join(map(rowtext.quoted, [*names, *(name for name, _ in more)]))
+    if not len(result.decided):
+        return head + b"\n"
+    for _, column in more:
+        before.append(same + b",")
+        columns.append(column)
+        same = b""
+    before[0] = same + before[0]
+    empty = b'""' if len(names) + len(more) == 1 else b""  # an empty line would be no row
+    body = rowtext.woven(before, [rowtext.csv_cells(column, empty) for column in columns])
+    return b"%b%b%b\n" % (head, body[len(same) :], same)
