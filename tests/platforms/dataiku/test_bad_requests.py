@@ -226,7 +226,7 @@ def test_a_compressed_body_that_unfolds_beyond_the_limit(node: Running) -> None:
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "x" * 5000])
 def test_encodings_that_are_unknown(node: Running, encoding: str) -> None:
     error = check_error(
-        node.post(RUN, b"{}", headers={"Content-Encoding": encoding}), 400, "InvalidBody", "is not supported"
+        node.post(RUN, b"{}", headers={"Content-Encoding": encoding}), 400, "UnsupportedType", "is not supported"
     )
     assert "use gzip, deflate or none" in error["detailedMessage"]
     assert len(error["message"]) < 200
