@@ -118,7 +118,7 @@ def answer(unit: Unit, message: Any, routes: dict[str, int], chance: Callable[[]
         try:
             children = unit.chosen(branch)
         except IndexError as fault:
-            raise InvalidOutput(f"{unit.name} chose branch {fault}").of(unit.name) from None
+            raise InvalidOutput(f"{unit.name} chose a branch that is not there: {fault}").of(unit.name) from None
         if children:
             answers = yield Together([answer(child, message, routes, chance) for child in children])
             message = (yield Step(unit, unit.join, answers)) if unit.join else answers[0]

@@ -275,6 +275,8 @@ class _Request:
             routes = json.loads(dict(told.headers)[ROUTES])
         reply = await self._walker.take(graph.learn(self._graph.root, message, routes))
         self._count(reply)
+        if self._mark and not self._graph.root.learn and not _is_over(reply):
+            return reply._replace(body=b"")  # what was sent is of another type than answers are
         return reply
 
     def _count(self, reply: Reply) -> None:

@@ -54,6 +54,10 @@ class Model(SeldonComponent):
             return {"imported": "google.protobuf" in sys.modules}
         if X == "bad tag":
             return SeldonResponse("x", tags={"a": object()})
+        if X == "numbered tag":
+            return SeldonResponse("x", tags={1: "a"})
+        if X == "numpy metric":
+            return SeldonResponse("x", metrics=[{"key": "k", "type": "GAUGE", "value": np.float32(1.5)}])
         return {"value": repr(X)}
 """
 
@@ -92,6 +96,8 @@ def test_what_a_component_answers(teller: tuple[Running, grpc.Channel]) -> None:
     assert predict(channel, strData="tenth")["data"]["tensor"]["values"] == [0.1]
     half = {"names": ["t:0"], "tensor": {"shape": [1, 1], "values": [0.5]}}
     assert predict(channel, strData="half")["data"] == half
+    metric = {"key": "k", "type": "GAUGE", "value": 1.5}
+    assert predict(channel, strData="numpy metric")["meta"] == {"metrics": [metric]}
     custom = any_pb2.Any()
     custom.Pack(empty_pb2.Empty())
     reply = services.ModelStub(channel).Predict(pb.SeldonMessage(customData=custom), timeout=30)
@@ -106,6 +112,8 @@ def test_answers_that_no_message_carries(teller: tuple[Running, grpc.Channel]) -
     status, text = refused(call, message(strData="bad tag"))
     assert (status, text.split(":")[0]) == ("UNKNOWN", CALLED.strip(" :"))
     assert "Meta.tags[a]" in text
+    status, text = refused(call, message(strData="numbered tag"))
+    assert (status, text) == ("UNKNOWN", f"{CALLED}Map field Meta.tags must have strings for keys, not 1")
     # of the platform's own exceptions the client learns nothing, and the log all
     assert refused(services.RouterStub(channel).Route, message(strData="x")) == ("UNKNOWN", CALLED)
     until(lambda: any("route over gRPC" in line for line in server.raw_logs))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from modelport.core.call import Call, Outcome
@@ -119,13 +123,20 @@ def test_json_bodies_without_a_message(echo: Running, body: bytes) -> None:
     assert bad_data(echo.post(PREDICTIONS, body, headers=JSON)) == NO_JSON
 
 
+def test_a_field_without_text_is_not_there(echo: Running) -> None:
+    for query in ("json=", "json"):
+        assert said(echo.post(f"{PREDICTIONS}?{query}", text("body").encode(), headers=JSON)) == "body"
+        assert bad_data(echo.get(f"/predict?{query}")) == NO_JSON
+    assert said(echo.post(f"{PREDICTIONS}?{urlencode({'json': text('query')})}", b"json=", headers=FORM)) == "query"
+
+
 def test_null_in_a_field_is_no_message(echo: Running) -> None:
     assert bad_data(echo.get("/predict?json=null")) == NO_JSON
     assert bad_data(echo.post(PREDICTIONS, b"json=null", headers=FORM)) == NO_JSON
 
 
 def test_json_in_a_field_that_cannot_be_read(echo: Running) -> None:
-    assert internal(echo.get("/predict?json=")) == "Expecting value: line 1 column 1 (char 0)"
+    assert internal(echo.get("/predict?json=+")) == "Expecting value: line 1 column 2 (char 1)"
     assert internal(echo.post(PREDICTIONS, b"json=[1,", headers=FORM)) == "Expecting value: line 1 column 4 (char 3)"
     parts = multipart(("data", None, b"{x}"))
     words = "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
@@ -176,6 +187,18 @@ MESSAGES: list[tuple[Any, bytes]] = [
     ({"data": {"ndarray": np.array(["é"])}}, b'{"data":{"ndarray":["\\u00e9"]}}\n'),
     ({"jsonData": {"b": np.int64(1), "a": np.float64("inf")}}, b'{"jsonData":{"a":Infinity,"b":1}}\n'),
     ({"jsonData": {2: "b", 1: "a"}}, b'{"jsonData":{"1":"a","2":"b"}}\n'),
+    ({"jsonData": date(2020, 1, 2)}, b'{"jsonData":"Thu, 02 Jan 2020 00:00:00 GMT"}\n'),
+    ({"jsonData": [datetime.fromisoformat("2020-01-02T03:04:05")]}, b'{"jsonData":["Thu, 02 Jan 2020 03:04:05 GMT"]}\n'),
+    (
+        {"jsonData": datetime(2020, 1, 2, 3, tzinfo=timezone(timedelta(hours=2)))},
+        b'{"jsonData":"Thu, 02 Jan 2020 01:00:00 GMT"}\n',
+    ),
+    (
+        {"data": {"ndarray": np.array(["2020-01-02"], "M8[D]")}},
+        b'{"data":{"ndarray":["Thu, 02 Jan 2020 00:00:00 GMT"]}}\n',
+    ),
+    ({"jsonData": pd.NaT}, b'{"jsonData":null}\n'),
+    ({"jsonData": [Decimal("1.50"), UUID(int=5)]}, b'{"jsonData":["1.50","00000000-0000-0000-0000-000000000005"]}\n'),
     ([1, "a", None], b'[1,"a",null]\n'),
     ("null", b'"null"\n'),
 ]  # fmt: skip

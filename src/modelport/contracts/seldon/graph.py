@@ -95,8 +95,8 @@ class GraphModel:
         if verb == graph.RECORD:
             return Outcome(extras={PLATFORM: record(message, jsontext.loads(call.headers[graph.ROUTES].encode()))})
         if verb == self._graph.learns:
-            walk = graph.learn(root, message, recorded(message))
-            return Outcome(extras={PLATFORM: self._run(walk, call)})
+            told = self._run(graph.learn(root, message, recorded(message)), call)
+            return Outcome(extras={PLATFORM: b"" if is_remote and not root.learn else told})
         if verb != self._graph.answers:
             raise MethodNotAllowed(f"a graph does not {verb}", [self._graph.answers, self._graph.learns])
         return Outcome(extras={PLATFORM: self._predicted(message, call)})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from modelport.core import jsontext
 from modelport.errors import InvalidOutput
+from modelport.schemas.seldon_values import plain
 
 _PLAIN = {str, int, float, bool, type(None)}
 
@@ -50,10 +50,7 @@ def _plain(value: Any) -> Any:
         return {key if type(key) is str else _key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return list(value) if set(map(type, value)) <= _PLAIN else [_plain(item) for item in value]
-    tolist = getattr(value, "tolist", None)
-    if callable(tolist):
-        return _plain(tolist())
-    return jsontext.loads(jsontext.dumps(value))
+    return _plain(plain(value))
 
 
 def _key(key: Any) -> str:

@@ -75,6 +75,9 @@ def _field(value: Any, field: Field, place: str) -> Any:
     if field.label == "map":
         if not isinstance(value, dict):
             raise ValueError(f"Map field {place} must be in a dict which is {value!r:.80}")
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(f"Map field {place} must have strings for keys, not {key!r:.80}")
         return {key: _single(item, field, f"{place}[{key:.80}]") for key, item in value.items()}
     return _single(value, field, place)
 
@@ -117,6 +120,8 @@ def _double(value: Any) -> float:
             return float(value)
         except ValueError:
             raise ValueError(f"Couldn't parse float: {value:.80}") from None
+    if type(value).__module__ == "numpy":
+        value = value.tolist()
     if not isinstance(value, (int, float)):
         raise TypeError(f"Couldn't parse float: {value!r:.80}")
     return float(value)

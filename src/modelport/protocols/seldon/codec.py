@@ -124,13 +124,15 @@ def _parsed(text: Any) -> Any:
 
 
 def _field(call: Call, body: Any, media_type: str) -> str | None:
-    """The text of the field, in the form before the query."""
+    """The text of the field, in the form before the query; one without text is not there."""
     forms = [str(body, "utf-8", "replace")] if media_type == FORM else []
     if call.query:
         forms.append(call.query.encode("latin-1").decode("utf-8", "replace"))
-    return next(
-        (text for form in forms for name, text in parse_qsl(form, keep_blank_values=True) if name == FIELD), None
-    )
+    for form in forms:
+        text = next((text for name, text in parse_qsl(form, keep_blank_values=True) if name == FIELD), "")
+        if text:
+            return text
+    return None
 
 
 def _multipart(body: Any, header: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import json
 import os
 from typing import Any
 
-from modelport.core import jsontext
 from modelport.errors import InvalidOutput
+from modelport.schemas.seldon_values import plain
 
 try:
     import orjson
@@ -28,6 +28,7 @@ _OPTIONS = (
     if orjson is None
     else orjson.OPT_SERIALIZE_NUMPY
     | orjson.OPT_NON_STR_KEYS
+    | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_APPEND_NEWLINE
     | (orjson.OPT_SORT_KEYS if SORTED else 0)
     | (orjson.OPT_INDENT_2 if PRETTY else 0)
@@ -44,7 +45,7 @@ def written(message: Any) -> bytes:
     try:
         if orjson is not None:
             try:
-                text = orjson.dumps(message, default=_plain, option=_OPTIONS)
+                text = orjson.dumps(message, default=plain, option=_OPTIONS)
                 if (text.isascii() or not ASCII) and b"null" not in text:  # else it may have been NaN
                     return text
             except TypeError:
@@ -58,28 +59,24 @@ def written(message: Any) -> bytes:
 
 def _dumped(message: Any) -> bytes:
     spacing: dict[str, Any] = {"indent": 2} if PRETTY else {"separators": (",", ":")}
-    text = json.dumps(message, default=_plain, sort_keys=SORTED, ensure_ascii=ASCII, **spacing)
+    text = json.dumps(message, default=plain, sort_keys=SORTED, ensure_ascii=ASCII, **spacing)
     return text.encode("utf-8", "replace") + b"\n"
 
 
-def _plain(value: Any) -> Any:
-    """The JSON-able form of what the writers do not know; arrays keep what is not finite."""
-    tolist = getattr(value, "tolist", None)
-    return tolist() if callable(tolist) else jsontext.loads(jsontext.dumps(value))
-
-
 def _widened(message: Any) -> Any:
-    """The message with single-precision arrays as lists: written with the digits of the doubles that they equal."""
+    """The message with those arrays as lists that orjson would write in another form than their items: dates, and
+    single precision, which has the digits of the doubles that it equals."""
     data = message.get("data") if isinstance(message, dict) else None
     if not isinstance(data, dict):
         return message
-    if _is_narrow(data.get("ndarray")):
+    if _is_odd(data.get("ndarray")):
         return {**message, "data": {**data, "ndarray": data["ndarray"].tolist()}}
     tensor = data.get("tensor")
-    if isinstance(tensor, dict) and _is_narrow(tensor.get("values")):
+    if isinstance(tensor, dict) and _is_odd(tensor.get("values")):
         return {**message, "data": {**data, "tensor": {**tensor, "values": tensor["values"].tolist()}}}
     return message
 
 
-def _is_narrow(array: Any) -> bool:
-    return str(getattr(array, "dtype", "")) in ("float16", "float32")
+def _is_odd(array: Any) -> bool:
+    kind = getattr(array, "dtype", None)
+    return kind is not None and kind.char in "efM"

@@ -58,6 +58,7 @@ def graphs(notes: Path) -> dict[str, dict[str, Any]]:
         "one": unit("one"),
         "chain": unit("t", "TRANSFORMER", unit("o", "OUTPUT_TRANSFORMER", unit("m", "MODEL", unit("last")))),
         "routed": noting("r", "ROUTER", noting("a"), noting("b", "TRANSFORMER", noting("c")), noting("d")),
+        "lead": noting("lead", "TRANSFORMER", noting("follower")),
         "joined": unit("j", "COMBINER", unit("x"), unit("y"), unit("z")),
         "meeting": unit("j", "COMBINER", meeting("p"), meeting("q"), meeting("s")),
         "first": unit("t", "TRANSFORMER", unit("x"), unit("y")),

@@ -67,7 +67,7 @@ def test_a_branch_that_there_is_not(served: Graphs, branch: int) -> None:
     answer = served.post("routed", {"jsonData": {"routes": {"r": branch}}})
     assert answer.status == 500
     assert answer.headers["x-modelport-node"] == "r"
-    assert f"r chose branch {branch} is none of its 3 children" in answer.json()["status"]["info"]
+    assert f"r chose a branch that is not there: {branch} is none of its 3 children" in answer.json()["status"]["info"]
 
 
 def test_the_first_child_answers_where_nobody_combines(served: Graphs) -> None:

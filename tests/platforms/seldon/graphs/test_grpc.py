@@ -93,7 +93,7 @@ def test_a_node_whose_process_ends(served: Graphs, stub: Any) -> None:
 def test_a_branch_that_there_is_not(stub: Any) -> None:
     code, text = refused(stub.Predict, message(jsonData={"routes": {"r": 5}}), metadata=to("routed"))
     assert code == "UNKNOWN"
-    assert "r chose branch 5 is none of its 3 children" in text
+    assert "r chose a branch that is not there: 5 is none of its 3 children" in text
 
 
 @pytest.mark.parametrize(("routing", "asked"), [({"r": 1}, "rc"), ({}, "racd"), ({"r": -2}, "r")])
@@ -104,6 +104,13 @@ def test_feedback_follows_the_recorded_route(served: Graphs, stub: Any, routing:
     reply = stub.SendFeedback(sent, timeout=TIMEOUT, metadata=to("routed"))
     assert utils.seldon_message_to_json(reply)["data"]["ndarray"] == [[0.5, routing.get("r", -99)]]
     assert {name for name in "rabcd" if "feedback" in served.noted(name)} == set(asked)
+
+
+def test_feedback_to_a_graph_whose_first_node_takes_none(served: Graphs, stub: Any) -> None:
+    served.noted("follower")
+    reply = stub.SendFeedback(utils.json_to_feedback(feedback()), timeout=TIMEOUT, metadata=to("lead"))
+    assert reply == pb.SeldonMessage()
+    assert "feedback" in served.noted("follower")
 
 
 def test_metadata(stub: Any) -> None:

@@ -173,7 +173,7 @@ def test_the_branches_taken_are_recorded(driver: Any) -> None:
 @pytest.mark.parametrize("branch", [3, 99, -3])
 def test_a_branch_that_there_is_not_names_its_router(driver: Any, branch: int) -> None:
     root = Unit("r", route="route", children=tuple(Unit(name, ask="predict") for name in "abc"))
-    with pytest.raises(InvalidOutput, match="r chose branch") as caught:
+    with pytest.raises(InvalidOutput, match="r chose a branch that is not there") as caught:
         driver(root, {"r": branch}, [], "predict", {"jsonData": []})
     assert caught.value.unit == "r"
     with pytest.raises(InvalidInput, match="the routing of r is wrong"):
