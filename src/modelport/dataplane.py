@@ -18,6 +18,7 @@ from modelport.config import Settings
 from modelport.core.call import Call, Reply
 from modelport.core.model import Description, ModelSpec, PoolSettings
 from modelport.core.protocol import Deployments
+from modelport.core.timing import Timing
 from modelport.errors import (
     Cancelled,
     LoadError,
@@ -27,7 +28,8 @@ from modelport.errors import (
     ServiceError,
     Unauthorized,
 )
-from modelport.monitoring.metrics import Metrics
+from modelport.monitoring.metrics import CONTENT_TYPE, Metrics
+from modelport.monitoring.timed import Timed
 from modelport.pool.body import Body, Spool
 from modelport.pool.pool import Pool
 from modelport.pool.process import resident
@@ -40,7 +42,8 @@ from modelport.routing.shelf import Shelf, Superseded
 
 
 class Endpoint:
-    """One served model: its pool, its keys, its counts. One that ``is_gone`` has given its name to another, or to none;
+    """One served model: its pool, its keys, its counts; a graph's are also ``timed``, if its platform has metrics of
+    that. One that ``is_gone`` has given its name to another, or to none;
     ``fault`` is why it cannot be loaded at all."""
 
     def __init__(self, spec: ModelSpec, plane: Dataplane, keys: Sequence[str]) -> None:
@@ -60,6 +63,8 @@ class Endpoint:
         self.spec = spec
         apart = spec.graph.apart if spec.graph is not None else {}
         self.parts = {unit: Endpoint(part, self._plane, ()) for unit, part in apart.items()}
+        timing = self._plane.timings.get(spec.contract) if spec.graph is not None else None
+        self.timed = Timed(spec, timing) if timing is not None else None
 
     @property
     def description(self) -> Description | None:
@@ -221,14 +226,21 @@ class Dataplane:
     """Every endpoint of this server, and the way to each.
 
     ``base`` is the server's own URL, for models that call it; ``draining`` says that it is about to stop;
-    ``accompanies`` that models may do more than answer. With a ``shelf`` models are loaded when they are asked.
+    ``accompanies`` that models may do more than answer. ``timings`` are by platform. With a ``shelf`` models are loaded
+    when they are asked.
     """
 
     def __init__(
-        self, codecs: Mapping[str, str], contracts: Mapping[str, str], metrics: Metrics, settings: Settings
+        self,
+        codecs: Mapping[str, str],
+        contracts: Mapping[str, str],
+        metrics: Metrics,
+        settings: Settings,
+        timings: Mapping[str, Timing] | None = None,
     ) -> None:
         self.endpoints: list[Endpoint] = []
         self.metrics = metrics
+        self.timings = timings or {}
         self.draining = False
         self.base = ""
         self.is_single = False
@@ -271,6 +283,10 @@ class Dataplane:
         """Resident bytes of this process; 0 where there is no /proc."""
         return resident("self")
 
+    def measured(self) -> Reply:
+        """The metrics, as Prometheus reads them."""
+        return Reply(200, [("content-type", CONTENT_TYPE)], self.metrics.text())
+
     def add(self, spec: ModelSpec, keys: Sequence[str]) -> Endpoint:
         endpoint = Endpoint(spec, self, keys)
         self.endpoints.append(endpoint)
@@ -292,6 +308,7 @@ class Dataplane:
 
     def _start(self, endpoint: Endpoint) -> None:
         measures = self.metrics.reported.of(endpoint.spec.name)
+        measures.asked = endpoint.timed.asked if endpoint.timed is not None else None
         order = self._order(endpoint.spec)
         endpoint.pool = Pool(endpoint.spec, order, self._starts, self._settings.shrink_after, measures)
         endpoint.pool.start()
@@ -383,6 +400,15 @@ class Dataplane:
             return await self._execute(chosen, call, body, exchange)
         if endpoint.spec.graph is None:
             return await self._run(endpoint, call, body, exchange)
+        answer = self._walk(endpoint, call, body, exchange)
+        if endpoint.timed is None:
+            return await answer
+        if call.unit:
+            answer = endpoint.timed.question(call, answer)
+        return await endpoint.timed.request(call, answer)
+
+    async def _walk(self, endpoint: Endpoint, call: Call, body: Body, exchange: Any) -> Reply:
+        """Runs one call on a graph."""
         if endpoint.parts:
             return await walk.execute(endpoint, call, body, exchange, self._run)
         try:

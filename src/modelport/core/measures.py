@@ -10,6 +10,9 @@ from typing import Any
 
 COUNTER, GAUGE, TIMER = "counter", "gauge", "timer"
 """A counter adds its values up, a gauge keeps the last one, a timer sorts seconds into buckets."""
+QUESTION = "question"
+"""Of a graph's own: the seconds that a unit, which is its name, took to answer; labels are the verb and the code."""
+VERB, CODE = "verb", "code"
 MAX_AT_ONCE = 1000
 """Numbers that go with one answer."""
 

@@ -17,6 +17,7 @@ from modelport.core.descriptors import ProtoFile
 from modelport.core.model import Description, ModelSpec
 from modelport.core.payload import Payload
 from modelport.core.task import Begins, Tasks
+from modelport.core.timing import Timing
 from modelport.errors import ModelportError, ModelUnavailable, NotFound
 
 
@@ -134,6 +135,10 @@ class Node(Protocol):
 
     def memory(self) -> int:
         """Resident bytes of the front."""
+        ...
+
+    def measured(self) -> Reply:
+        """The metrics, as Prometheus reads them."""
         ...
 
     async def load(self, name: str) -> None: ...
@@ -301,6 +306,13 @@ class Moving(Protocol):
     def moved(self, location: str) -> ModelportError:
         """The error that sends them there."""
         ...
+
+
+@runtime_checkable
+class Timekeeping(Protocol):
+    """For a protocol whose platform has metrics of requests to graphs, and of the questions to their units."""
+
+    timing: Timing
 
 
 def not_loaded(endpoint: Served) -> ModelUnavailable:

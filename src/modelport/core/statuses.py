@@ -70,9 +70,21 @@ GRPC_STATUS = "grpc-status"
 def refused(error: ModelportError, request_id: str, table: dict[str, str] | None = None) -> Reply:
     """The error for a client of gRPC; ``table`` has other status codes than ``GRPC``."""
     status = status_of(error, HTTP)
-    code = (table or GRPC).get(error.code) or grpc_of(status)
+    code = rpc_code(error, table or GRPC)
     headers = [(GRPC_STATUS, code), *([(UNIT, error.unit)] if error.unit else [])]
     return Reply(status, headers, worded(error, status, request_id).encode(), error.code)
+
+
+def rpc_code(error: ModelportError, table: dict[str, str]) -> str:
+    """The gRPC status of an error: the table's, else the one closest to its HTTP status."""
+    return table.get(error.code) or grpc_of(status_of(error, HTTP))
+
+
+def code_of(reply: Reply, is_remote: bool) -> str:
+    """The status that a reply has for its client: HTTP's, or the name of gRPC's."""
+    if not is_remote:
+        return str(reply.status)
+    return dict(reply.headers).get(GRPC_STATUS) or grpc_of(reply.status)
 
 
 def grpc_of(status: int) -> str:

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from modelport.monitoring.histogram import Histogram
 from modelport.monitoring.reported import UserMetrics
+from modelport.monitoring.timed import families
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -84,6 +85,7 @@ class Metrics(Collector):
             for state in ("running", "waiting"):
                 tasks.add_metric([state], len(getattr(self._tasks, state)))
             yield tasks
+        yield from families(one.timed for one in self._endpoints if one.timed is not None)
         yield from self.reported.collect()
 
     def _pools(self) -> Iterator[Metric]:

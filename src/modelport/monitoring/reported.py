@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from modelport.core.measures import COUNTER, GAUGE, TIMER, check
+from modelport.core.measures import CODE, COUNTER, GAUGE, QUESTION, TIMER, VERB, check
 from modelport.monitoring.histogram import Histogram
 
 TIMER_SECONDS = (
@@ -40,9 +40,11 @@ _log = logging.getLogger("modelport.server")
 
 
 class Reported:
-    """What the workers of one endpoint have reported."""
+    """What the workers of one endpoint have reported. ``asked`` counts what a graph's have asked their units: unit,
+    verb, code and seconds; it raises as ``add`` does."""
 
     def __init__(self, endpoint: str) -> None:
+        self.asked: Callable[[str, str, str, float], None] | None = None
         self._endpoint = endpoint
         self._workers: dict[int, dict[Key, Any]] = {}
         self._samples: Counter[int] = Counter()
@@ -52,6 +54,11 @@ class Reported:
         """What came with an answer of the worker. Raises ``ValueError`` or ``TypeError`` for what is no measurement."""
         series = self._workers.setdefault(worker, {})
         for kind, name, value, labels in items:
+            if kind == QUESTION:
+                told = dict(labels)
+                if self.asked is not None:
+                    self.asked(name, told.get(VERB, ""), told.get(CODE, ""), float(value))
+                continue
             key: Key = (kind, name, tuple([(label, text) for label, text in labels]))
             if key not in series and not self._may_add(key, worker):
                 continue

@@ -299,8 +299,11 @@ class _Request:
         headers = dict(message.headers)
         call = self._call._replace(verb=self._mark + verb, headers=headers, query=message.query, unit=unit.name)
         if part is None:
-            return await self._run(self._endpoint, call, message.body, None, is_counted=False)
-        return await self._run(part, call, message.body, None)
+            answer = self._run(self._endpoint, call, message.body, None, is_counted=False)
+        else:
+            answer = self._run(part, call, message.body, None)
+        timed = self._endpoint.timed
+        return await (answer if timed is None else timed.question(call, answer))
 
 
 def _is_over(reply: Reply) -> bool:

@@ -8,7 +8,6 @@ from modelport.core import jsontext
 from modelport.core.call import Reply
 from modelport.core.protocol import Question, Route
 from modelport.dataplane import Dataplane, is_mirror
-from modelport.monitoring.metrics import CONTENT_TYPE
 
 
 def health_routes(plane: Dataplane) -> list[Route]:
@@ -30,14 +29,11 @@ def health_routes(plane: Dataplane) -> list[Route]:
             200 if plane.ready else 503, {"ready": plane.ready, "draining": plane.draining, "not_ready": waiting}
         )
 
-    def metrics(_: Question) -> Reply:
-        return Reply(200, [("content-type", CONTENT_TYPE)], plane.metrics.text())
-
     answers = {
         "/healthz/live": live,
         "/healthz/startup": startup,
         "/healthz/ready": ready,
-        "/metrics": metrics,
+        "/metrics": lambda _: plane.measured(),
     }
     return [Route(method, path, answer=answer) for path, answer in answers.items() for method in ("GET", "HEAD")]
 

@@ -24,7 +24,7 @@ import uvloop
 from modelport import platforms
 from modelport.config import Settings
 from modelport.core.model import ModelSpec
-from modelport.core.protocol import Remote, WireProtocol, rpc_name
+from modelport.core.protocol import Remote, Timekeeping, WireProtocol, rpc_name
 from modelport.dataplane import Dataplane
 from modelport.errors import ConfigError, LoadError, SetupError
 from modelport.monitoring.metrics import Metrics
@@ -129,6 +129,7 @@ class Server:
             platforms.registered("modelport.contracts"),
             Metrics(),
             settings,
+            {protocol.name: protocol.timing for protocol in self.protocols if isinstance(protocol, Timekeeping)},
         )
         self.plane.base = self.base
         self.plane.accompanies = True

@@ -9,8 +9,9 @@ import os
 from typing import Any, Callable
 
 from modelport.contracts.seldon import arrays, detect, flasked, foreign
+from modelport.contracts.seldon.asking import REMOTE
 from modelport.contracts.seldon.branches import branch_of
-from modelport.contracts.seldon.graph import REMOTE, GraphModel
+from modelport.contracts.seldon.graph import GraphModel
 from modelport.contracts.seldon.hooks import ABSENT, Hooks, rejection
 from modelport.contracts.seldon.transports import REST
 from modelport.contracts.seldon.wrapper import Wrapper

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Callable
 
 from modelport.contracts.seldon import arrays, foreign, graph_metadata
+from modelport.contracts.seldon.asking import REMOTE, Stopped, timed
 from modelport.contracts.seldon.branches import branch_of, listed, record, recorded
 from modelport.contracts.seldon.handed import handed
 from modelport.core import graph, jsontext
@@ -25,18 +26,6 @@ from modelport.errors import LoadError, MethodNotAllowed, ModelportError, ModelR
 
 PLATFORM = "seldon"
 PREDICT, METADATA, GRAPH_METADATA = "predict", "metadata", "graph-metadata"
-REMOTE = "grpc/"
-"""What verbs begin with that come over gRPC: their messages are bytes."""
-
-
-class Stopped(Exception):
-    """A unit's own answer ended the walk: it goes out as it is."""
-
-    def __init__(self, unit: str, outcome: Outcome, status: int) -> None:
-        super().__init__(unit)
-        self.unit = unit
-        self.outcome = outcome
-        self.status = status
 
 
 class GraphModel:
@@ -168,21 +157,22 @@ class GraphModel:
         """A unit's answer: a message, or the branch that it chose."""
         unit = step.unit.name
         component = self._component(unit)
+        is_remote = call.verb.startswith(REMOTE)
+        verb = f"{REMOTE}{step.verb}" if is_remote else step.verb
         try:
-            if call.verb.startswith(REMOTE):
-                verb = f"{REMOTE}{step.verb}"
-                message = listed(step.message) if step.verb == step.unit.join else step.message
-            else:
-                verb = step.verb
-                message = _handed(step.message, keeps_arrays=not component.takes_whole(verb))
-                if verb == PREDICT and component.description.details["passthrough"]:
-                    message = json.dumps(message).encode()
-            outcome = component.call(Json(message, PLATFORM), call._replace(verb=verb))
-            if verb != step.verb:
-                answer = outcome.extras[PLATFORM]
-            else:
-                answer = handed(_message_of(unit, outcome, verb), keeps_arrays=True)
-            return branch_of(answer) if step.verb == step.unit.route else answer
+            with timed(unit, verb):
+                if is_remote:
+                    message = listed(step.message) if step.verb == step.unit.join else step.message
+                else:
+                    message = _handed(step.message, keeps_arrays=not component.takes_whole(verb))
+                    if verb == PREDICT and component.description.details["passthrough"]:
+                        message = json.dumps(message).encode()
+                outcome = component.call(Json(message, PLATFORM), call._replace(verb=verb))
+                if is_remote:
+                    answer = outcome.extras[PLATFORM]
+                else:
+                    answer = handed(_message_of(unit, outcome, verb), keeps_arrays=True)
+                return branch_of(answer) if step.verb == step.unit.route else answer
         except ModelportError as error:
             raise error.of(unit) from None
         except Stopped:

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelport.core.call import Reply
 from modelport.core.graph import Unit
-from modelport.core.protocol import Marked, Question, Route, Served
+from modelport.core.protocol import Marked, Node, Question, Route, Served
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import (
     FEEDBACK,
@@ -27,14 +27,16 @@ from modelport.protocols.seldon.openapi import graph_document
 VERSIONS = ("v1.0", "v0.1")
 ORIGINS = "CORS_ALLOWED_ORIGINS"
 ALLOWED = "authorization, content-encoding, content-type, seldon-puid, x-request-id"
+SCRAPED = "/prometheus"
+"""Where the platform's operator has the metrics, beside the server's own place."""
 EVENTS = "0.3"
 """The version of CloudEvents that answers claim to be."""
 
 
-def graph_routes(endpoint: Served, metadata_of: Callable[[Served], dict[str, Any]]) -> list[Route]:
+def graph_routes(node: Node, endpoint: Served, metadata_of: Callable[[Served], dict[str, Any]]) -> list[Route]:
     """Without a name, and behind the namespace and name of the deployment. ``metadata_of`` describes another platform's
     model."""
-    routes = _routes(endpoint, metadata_of)
+    routes = [*_routes(endpoint, metadata_of), _answer("GET", SCRAPED, lambda _: node.measured(), endpoint)]
     options = endpoint.spec.options
     named = f"/seldon/{options['namespace']}/{options['deployment']}"
     if endpoint.spec.split is not None:  # the deployment's path reaches all its predictors

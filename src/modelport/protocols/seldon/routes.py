@@ -16,6 +16,7 @@ from modelport.protocols.seldon.jsonbody import written
 from modelport.protocols.seldon.messages import FILES
 from modelport.protocols.seldon.openapi import document
 from modelport.protocols.seldon.procedures import procedures
+from modelport.protocols.seldon.timing import timing
 
 READ = ("GET",)
 ASK = ("GET", "POST")
@@ -55,18 +56,19 @@ class SeldonProtocol:
     roots = ()
     rpc_codec = "modelport.protocols.seldon.rpc_codec"
     files = FILES
+    timing = timing
 
     def routes(self, node: Node, endpoints: Iterable[Served]) -> list[Route]:
         endpoints = list(endpoints)
         routes = [*_reads(PING, _ping(endpoints), None), *_reads(OPENAPI, _openapi, None)]
         for endpoint in endpoints:
-            routes += self._model_routes(endpoint)
+            routes += self._model_routes(node, endpoint)
         return routes
 
-    def _model_routes(self, endpoint: Served) -> list[Route]:
+    def _model_routes(self, node: Node, endpoint: Served) -> list[Route]:
         """A component answers all by itself; of any other model the front knows what is not a prediction."""
         if endpoint.spec.graph is not None:
-            return graph_routes(endpoint, _metadata)
+            return graph_routes(node, endpoint, _metadata)
         answers: dict[str, Callable[[Question], Reply]] = {}
         verbs = {verb for _, verb in PATHS.values()}
         if endpoint.spec.contract != PLATFORM:

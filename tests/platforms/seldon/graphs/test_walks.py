@@ -127,7 +127,8 @@ def in_front(root: Unit, branches: dict[str, int], learned: list[str], verb: str
 
     described = Graph(root, "predict", "send-feedback", True)
     spec = ModelSpec("g", "seldon", "/", graph=described)
-    endpoint = SimpleNamespace(spec=spec, parts={}, stats=SimpleNamespace(success=0, fail=0, last=0), times=Times())
+    stats = SimpleNamespace(success=0, fail=0, last=0)
+    endpoint = SimpleNamespace(spec=spec, parts={}, stats=stats, times=Times(), timed=None)
     reply = asyncio.run(execute(endpoint, called(verb), json.dumps(message).encode(), None, run))
     return json.loads(reply.body)
 

@@ -141,7 +141,13 @@ class _Deployment:
             root=str(self._folder),
             version=as_name(labels.get("version", ""), "1"),
             pool=self._pool(item, where),
-            options={"path": [], "deployment": self._name, "namespace": self._namespace, "predictor": name},
+            options={
+                "path": [],
+                "deployment": self._name,
+                "namespace": self._namespace,
+                "predictor": name,
+                "predictor_version": self._texts(item).get("version", ""),
+            },
             env=graph_env,
             graph=Graph(
                 root,
