@@ -45,7 +45,8 @@ def _resolved(spec: ModelSpec, graph: Graph, find: Find, faults: list[str]) -> M
             together.add(unit, part, sought.env)
     if graph.direct and not faults:
         (part,) = (*together.parts.values(), *apart.values())
-        return replace(part, name=spec.name, pool=spec.pool, split=spec.split, path=spec.path)
+        options = {**spec.options, **part.options}
+        return replace(part, name=spec.name, pool=spec.pool, split=spec.split, path=spec.path, options=options)
     options = {**spec.options, "path": list(together.roots)}
     flags = any(part.all_headers for part in (*together.parts.values(), *apart.values()))
     foreign = {unit for unit, part in apart.items() if part.contract != spec.contract}

@@ -34,13 +34,17 @@ EVENTS = "0.3"
 
 
 def graph_routes(node: Node, endpoint: Served, metadata_of: Callable[[Served], dict[str, Any]]) -> list[Route]:
-    """Without a name, and behind the namespace and name of the deployment. ``metadata_of`` describes another platform's
-    model."""
-    routes = [*_routes(endpoint, metadata_of), _answer("GET", SCRAPED, lambda _: node.measured(), endpoint)]
+    """Without a name, and by the gateway. ``metadata_of`` describes another platform's model."""
+    measured = _answer("GET", SCRAPED, lambda _: node.measured(), endpoint)
+    return with_gateway([*_routes(endpoint, metadata_of), measured], endpoint)
+
+
+def with_gateway(routes: list[Route], endpoint: Served) -> list[Route]:
+    """The routes and, for what is of a deployment, the same behind its namespace and name."""
     options = endpoint.spec.options
-    named = f"/seldon/{options['namespace']}/{options['deployment']}"
-    if endpoint.spec.split is not None:  # the deployment's path reaches all its predictors
+    if "deployment" not in options or endpoint.spec.split is not None:  # that path reaches all predictors
         return routes
+    named = f"/seldon/{options['namespace']}/{options['deployment']}"
     return [*routes, *(route._replace(path=named + route.path, nameless=False) for route in routes)]
 
 

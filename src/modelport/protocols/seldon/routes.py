@@ -11,7 +11,7 @@ from modelport.core.protocol import Marked, Node, Procedure, Question, Route, Se
 from modelport.errors import ModelportError, ModelUnavailable
 from modelport.protocols.seldon import errors
 from modelport.protocols.seldon.codec import FEEDBACK, HEALTH, METADATA, PLATFORM, PREDICT, PUID
-from modelport.protocols.seldon.executor import graph_routes, marks
+from modelport.protocols.seldon.executor import graph_routes, marks, with_gateway
 from modelport.protocols.seldon.jsonbody import written
 from modelport.protocols.seldon.messages import FILES
 from modelport.protocols.seldon.openapi import document
@@ -81,7 +81,7 @@ class SeldonProtocol:
             answer = answers.get(verb)
             routes += [Route(m, path, verb, endpoint, answer, nameless=True) for m in _with_head(methods)]
             routes.append(_options(path, methods, endpoint))
-        return routes
+        return with_gateway(routes, endpoint)
 
     def error(self, error: ModelportError, request_id: str) -> Reply:
         return errors.error(error, request_id)

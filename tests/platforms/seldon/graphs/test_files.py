@@ -318,7 +318,10 @@ def test_entries_that_name_nothing(tmp_path: Path, entry: Any, wanted: str) -> N
 
 def test_no_engine_is_for_one_node(tmp_path: Path) -> None:
     made = deployment("dep", predictor(unit("a", "MODEL", unit("b"))), annotations={"seldon.io/no-engine": "true"})
-    assert faults(tmp_path, made) == ["predictor main: seldon.io/no-engine is for graphs of one node"]
+    told = "predictor main: seldon.io/no-engine is for graphs of one node, which has a component"
+    assert faults(tmp_path / "two", made) == [told]
+    none = deployment("dep", predictor(node("a", "UNKNOWN_TYPE")), annotations={"seldon.io/no-engine": "true"})
+    assert faults(tmp_path / "none", none) == [told]
 
 
 def test_too_deep_and_too_many(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.harness import Answer, Running, serving, until
 from tests.platforms.seldon.graphs.conftest import JSON, Graphs
 from tests.platforms.seldon.graphs.deploying import UNIT, deploy, deployment, node, predictor, unit
+from tests.platforms.seldon.remote import TIMEOUT, message, services, speaking, utils
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -133,6 +134,18 @@ def test_a_page_draws_the_graph(alone: Running) -> None:
         assert "https://" not in text  # nothing is fetched from elsewhere
         told = alone.get(f"/api/{version}/doc/seldon.json").json()
         assert list(told["paths"]) == ["/api/v1.0/feedback", "/api/v1.0/predictions"]
+
+
+def test_a_component_without_an_engine_is_behind_the_gateway_too(tmp_path: Any) -> None:
+    bare = deployment("bare", predictor(unit("a")), annotations={"seldon.io/no-engine": "true"})
+    files = (deploy(tmp_path / "bare", bare), deploy(tmp_path / "dep", deployment("dep", predictor(unit("b")))))
+    with speaking(*files) as (server, channel):
+        for path in ("/api/v1.0/predictions", "/predict"):
+            assert asked(server, f"/seldon/ns/bare{path}").json()["jsonData"]["trace"] == ["a.predict"]
+        assert server.get("/seldon/ns/bare/health/ping").body == b"pong"
+        stub = services.SeldonStub(channel)
+        reply = stub.Predict(message(jsonData={}), metadata=(("seldon", "bare"), ("namespace", "ns")), timeout=TIMEOUT)
+        assert utils.seldon_message_to_json(reply)["jsonData"]["trace"] == ["a.predict"]
 
 
 def test_names_are_written_as_text(tmp_path: Any) -> None:

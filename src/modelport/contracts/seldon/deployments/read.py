@@ -132,8 +132,8 @@ class _Deployment:
         )
         root = predictor.read(item.get("graph"))
         direct = annotations.get(DIRECT, "").lower() == "true"
-        if direct and root.children:
-            faults.append(f"{where}{DIRECT} is for graphs of one node")
+        if direct and (root.children or not root.is_asked):
+            faults.append(f"{where}{DIRECT} is for graphs of one node, which has a component")
         full = as_name(f"{self._name}.{name}" if is_one_of_several else self._name)
         return ModelSpec(
             name=full,
