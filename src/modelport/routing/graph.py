@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from modelport.core import graph
 from modelport.core.call import Call, Reply
 from modelport.core.graph import ALL, BRANCH, RECALL, RECORD, ROUTES, Step, Together, Unit, Walk
+from modelport.core.protobuf.integers import varint
 from modelport.core.statuses import GRPC_STATUS, UNIT
 from modelport.errors import (
     Cancelled,
@@ -138,17 +139,8 @@ def protobuf_list(bodies: Iterable[Body]) -> bytes:
     """Protobuf messages as one message, whose first field is the list of them."""
     parts = []
     for body in map(bytes, bodies):
-        parts += [LIST_ITEM, _varint(len(body)), body]
+        parts += [LIST_ITEM, varint(len(body)), body]
     return b"".join(parts)
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
 
 
 Run = Callable[..., Awaitable[Reply]]
