@@ -355,6 +355,8 @@ def test_hooks_for_whole_messages(tmp_path: Path) -> None:
 PASSING = """
 class Model:
     def predict_raw(self, body):
+        if isinstance(body, dict):
+            return str(body)
         return body if body != b"number" else 3
 """
 
@@ -363,6 +365,9 @@ def test_a_body_that_is_passed_through(tmp_path: Path) -> None:
     with serving(write(tmp_path / "passing", PASSING), env={"PAYLOAD_PASSTHROUGH": "t"}) as server:
         answer = server.post("/predict", b"\x00\xff", headers={"Content-Type": "application/x-own"})
         assert (answer.status, answer.body) == (200, b"\x00\xff")
+        form = b'--b\r\nContent-Disposition: form-data; name="strData"\r\n\r\nhi\r\n--b--\r\n'
+        answer = server.post("/predict", form, headers={"Content-Type": "multipart/form-data; boundary=b"})
+        assert (answer.status, answer.body) == (200, b"{'strData': 'hi'}")
         answer = server.post("/predict", b"number")
         assert answer.status == 500
         assert "must return bytes or str; it returned int" in answer.json()["status"]["info"]

@@ -159,8 +159,12 @@ def _text(data: Any) -> str:
 
 
 def _raw(call: Call, body: Any) -> Any:
-    """What a component gets that wants nothing decoded: the field's text, else the body's bytes."""
-    media_type, _ = mediatype.parsed(call.headers.get("content-type", ""))
+    """What a component gets that wants nothing decoded: the field's text, else the body's bytes; of a form's parts the
+    message nevertheless."""
+    header = call.headers.get("content-type", "")
+    media_type, _ = mediatype.parsed(header)
+    if media_type == MULTIPART:
+        return _multipart(body, header)
     text = _field(call, body, media_type)
     return bytes(body) if text is None else text
 
