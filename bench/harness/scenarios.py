@@ -86,6 +86,15 @@ SCENARIOS = (
         family=CSV_ROWS,
     ),
     Scenario(
+        "csv-10k-4",
+        "10,000 rows of CSV in one request, four connections",
+        "at least 75 % of the ceiling",
+        (ROWS, P50),
+        connections=4,
+        rows=MANY,
+        family=CSV_ROWS,
+    ),
+    Scenario(
         "seldon-32",
         "A Seldon component over REST: one row, 32 connections, no batching",
         "at least 3 x seldon-core",
