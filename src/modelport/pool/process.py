@@ -31,8 +31,10 @@ from modelport.pool.queue import Ticket
 from modelport.pool.stream import Stream
 
 BOOTSTRAP = Path(__file__).parent.parent / "worker" / "bootstrap.py"
-QUICK = 0.001
-"""Seconds below which a call is over sooner than the next one could be sent for."""
+QUICK = 0.01
+"""Seconds of a call beside which the wait for the next one counts."""
+IN_TRANSIT = 1 << 20
+"""Bytes that the system may hold between server and worker, if it allows so many."""
 LEAVE_GRACE = 2.0
 """Seconds between asking a process to end and killing it."""
 NOTICE_AFTER = 1.0
@@ -95,6 +97,8 @@ class Worker:
     async def start(self) -> None:
         """Spawns the process and sends it the spec. Raises ``OSError`` when there is no such interpreter."""
         stream, their_stream = socket.socketpair()
+        for end in (stream, their_stream):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, IN_TRANSIT)
         side, their_side = socket.socketpair()
         read_end, write_end = os.pipe()
         shared = tempfile.TemporaryFile()  # noqa: SIM115
