@@ -94,13 +94,7 @@ class Wrapper:
     # --- by verb ---------------------------------------------------------------------------------------------
 
     def _predict(self, via: Transport, message: Any) -> Any:
-        reply = self.worded("predict", message, via)
-        if reply is not ABSENT:
-            return reply
-        content = via.read(message)
-        answer = self.hooks.respond("predict", content)
-        answer = Response([]) if answer is ABSENT else answer
-        return self._reply(answer, content.form, content.meta, METHODS["predict"], via)
+        return self._respond("predict", via, message, lambda content: [])
 
     def pass_through(self, body: Any) -> Any:
         """A body that nobody has read, and an answer that goes out as it is."""
@@ -111,12 +105,16 @@ class Wrapper:
         return answer
 
     def _transform(self, hook: str, via: Transport, message: Any) -> Any:
+        return self._respond(hook, via, message, lambda content: content.value)
+
+    def _respond(self, hook: str, via: Transport, message: Any, without: Callable[[Content], Any]) -> Any:
+        """What the hook answers; ``without`` gives the data of a component that does not have it."""
         reply = self.worded(hook, message, via)
         if reply is not ABSENT:
             return reply
         content = via.read(message)
         answer = self.hooks.respond(hook, content)
-        answer = Response(content.value) if answer is ABSENT else answer
+        answer = Response(without(content)) if answer is ABSENT else answer
         return self._reply(answer, content.form, content.meta, METHODS[hook], via)
 
     def _route(self, via: Transport, message: Any) -> Any:
